@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-3-Clause) */
+/*
+ * tapxfer: hand the queues of a tun/tap netdev from one process to another.
+ *
+ * The generic netlink family is described by
+ * Documentation/netlink/specs/tapxfer.yaml; a test keeps the two together.
+ *
+ * Who may do what:
+ *
+ *   - possession of all queue files of a device is the right to begin;
+ *   - the token, which only the call that began the handover returns, is the
+ *     right to go on with it;
+ *   - CAP_NET_ADMIN over the device's network namespace is needed for more
+ *     than the default hold and deadline, to begin on a tun (layer 3) device
+ *     and to abort another's handover without its token.
+ *
+ * Errors. Each comes with an extack message that says which of the causes it
+ * was, and with the offending attribute where there is one:
+ *
+ *   EINVAL      an attribute is missing, or its value cannot be (hold 0,
+ *               deadline 0, a file twice, a queue file missing, an id
+ *               together with files); a hold below what is already queued
+ *   ERANGE      hold or deadline above the family's limit
+ *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token
+ *   EBADF       no such file descriptor
+ *   ENODEV      no such netdev in this network namespace
+ *   EOPNOTSUPP  the netdev is not a tun or tap; a file is no tun file;
+ *               IFF_NAPI_FRAGS; the caller has no address space
+ *   EXDEV       a file is a queue of another device
+ *   EBUSY       the device or a file is in a handover already; another
+ *               command on the handover is under way
+ *   ENOENT      no such handover: never was, or has ended
+ *   EPROTO      the handover is not in a state for this command
+ *   ESTALE      queues were added or removed since the prepare
+ *   ETIMEDOUT   freeze: writes or ioctls in flight did not end in time; the
+ *               handover is holding as before
+ *   ECANCELED   the handover ended (abort, deadline, device deleted) while
+ *               the command was under way
+ *   EMFILE      claim: no room for all files in the caller's table; nothing
+ *               was claimed
+ *   ENOMEM      nothing was changed
+ */
+#ifndef _UAPI_LINUX_TAPXFER_H
+#define _UAPI_LINUX_TAPXFER_H
+
+#define TAPXFER_FAMILY_NAME	"tapxfer"
+#define TAPXFER_FAMILY_VERSION	1
+
+/* Length of a handover's token, in bytes. */
+#define TAPXFER_TOKEN_LEN	16
+
+/**
+ * enum tapxfer_feature - what this kernel's tapxfer can do
+ * @TAPXFER_FEATURE_HOLD: the rings can be parked before the write side closes
+ * @TAPXFER_FEATURE_DETACHED: detached queues (TUNSETQUEUE) take part and stay
+ *   detached
+ * @TAPXFER_FEATURE_CLAIM: queue files can be claimed with the token
+ * @TAPXFER_FEATURE_CLAIMANT_EXIT: a claim ends when the claimant's thread
+ *   group exits
+ * @TAPXFER_FEATURE_WRITE_WAIT: freeze waits, within a bound, for writes and
+ *   ioctls that began after the prepare
+ */
+enum tapxfer_feature {
+	TAPXFER_FEATURE_HOLD = 1,
+	TAPXFER_FEATURE_DETACHED = 2,
+	TAPXFER_FEATURE_CLAIM = 4,
+	TAPXFER_FEATURE_CLAIMANT_EXIT = 8,
+	TAPXFER_FEATURE_WRITE_WAIT = 16,
+};
+
+/**
+ * enum tapxfer_state - where a handover stands
+ * @TAPXFER_STATE_PREPARED: all is allocated and checked, traffic as before
+ * @TAPXFER_STATE_HOLDING: packets to the queues are held, writes still pass
+ * @TAPXFER_STATE_FROZEN: writes and settings are fenced, the state is exported
+ * @TAPXFER_STATE_CLAIMED: the claimant has the queue files
+ * @TAPXFER_STATE_DRAINING: thawed or aborted, traffic flows; the rings shrink
+ *   as soon as what they hold fits the device's tx queue length
+ */
+enum tapxfer_state {
+	TAPXFER_STATE_PREPARED = 1,
+	TAPXFER_STATE_HOLDING,
+	TAPXFER_STATE_FROZEN,
+	TAPXFER_STATE_CLAIMED,
+	TAPXFER_STATE_DRAINING,
+};
+
+/**
+ * enum tapxfer_event - what happened to a handover
+ * @TAPXFER_EVENT_PREPARED: it began
+ * @TAPXFER_EVENT_HOLDING: packets to the queues are held
+ * @TAPXFER_EVENT_FROZEN: frozen, or frozen again because a claimant exited
+ * @TAPXFER_EVENT_CLAIMED: the queue files were claimed
+ * @TAPXFER_EVENT_THAWED: traffic goes on
+ * @TAPXFER_EVENT_ABORTED: everything was put back
+ * @TAPXFER_EVENT_EXPIRED: the deadline passed, everything was put back
+ * @TAPXFER_EVENT_GONE: the device was deleted
+ */
+enum tapxfer_event {
+	TAPXFER_EVENT_PREPARED = 1,
+	TAPXFER_EVENT_HOLDING,
+	TAPXFER_EVENT_FROZEN,
+	TAPXFER_EVENT_CLAIMED,
+	TAPXFER_EVENT_THAWED,
+	TAPXFER_EVENT_ABORTED,
+	TAPXFER_EVENT_EXPIRED,
+	TAPXFER_EVENT_GONE,
+};
+
+enum tapxfer_dev_type {
+	TAPXFER_DEV_TYPE_TUN = 1,
+	TAPXFER_DEV_TYPE_TAP,
+};
+
+/**
+ * enum tapxfer_not_exported - settings that the driver has no getter for
+ * @TAPXFER_NOT_EXPORTED_TX_FILTER: TUNSETTXFILTER
+ * @TAPXFER_NOT_EXPORTED_STEERING_EBPF: TUNSETSTEERINGEBPF
+ * @TAPXFER_NOT_EXPORTED_FILTER_EBPF: TUNSETFILTEREBPF
+ * @TAPXFER_NOT_EXPORTED_QUEUE_INDEX: which file is which queue of the netdev
+ *
+ * They stay on the device and need no transfer.
+ */
+enum tapxfer_not_exported {
+	TAPXFER_NOT_EXPORTED_TX_FILTER = 1,
+	TAPXFER_NOT_EXPORTED_STEERING_EBPF = 2,
+	TAPXFER_NOT_EXPORTED_FILTER_EBPF = 4,
+	TAPXFER_NOT_EXPORTED_QUEUE_INDEX = 8,
+};
+
+/* TAPXFER_CMD_CAP_GET */
+enum {
+	TAPXFER_A_CAP_FEATURES = 1,	/* u64, bits of enum tapxfer_feature */
+	TAPXFER_A_CAP_HOLD_DEFAULT,	/* u32, packets a queue */
+	TAPXFER_A_CAP_HOLD_MAX,		/* u32, packets a queue */
+	TAPXFER_A_CAP_DEADLINE_DEFAULT,	/* u32, ms */
+	TAPXFER_A_CAP_DEADLINE_MAX,	/* u32, ms */
+	TAPXFER_A_CAP_QUEUES_MAX,	/* u32 */
+	TAPXFER_A_CAP_MODULE_VERSION,	/* string */
+	TAPXFER_A_CAP_PAD,
+
+	__TAPXFER_A_CAP_MAX,
+	TAPXFER_A_CAP_MAX = (__TAPXFER_A_CAP_MAX - 1)
+};
+
+/* TAPXFER_CMD_DEV_GET, and nested in a handover */
+enum {
+	TAPXFER_A_DEV_IFINDEX = 1,	/* u32 */
+	TAPXFER_A_DEV_IFNAME,		/* string */
+	TAPXFER_A_DEV_FD,		/* s32, request: a queue file */
+	TAPXFER_A_DEV_TYPE,		/* u32, enum tapxfer_dev_type */
+	TAPXFER_A_DEV_LINK_TYPE,	/* u32, ARPHRD_* */
+	TAPXFER_A_DEV_FLAGS,		/* u32, IFF_* as TUNGETIFF gives them */
+	TAPXFER_A_DEV_VNET_HDR_SZ,	/* u32, bytes */
+	TAPXFER_A_DEV_VNET_LE,		/* u8, 0 or 1 */
+	TAPXFER_A_DEV_VNET_BE,		/* u8, 0 or 1 */
+	TAPXFER_A_DEV_OFFLOADS,		/* u32, TUN_F_* */
+	TAPXFER_A_DEV_SNDBUF,		/* s32, bytes */
+	TAPXFER_A_DEV_OWNER,		/* u32, uid */
+	TAPXFER_A_DEV_GROUP,		/* u32, gid */
+	TAPXFER_A_DEV_PERSIST,		/* u8, 0 or 1 */
+	TAPXFER_A_DEV_MULTI_QUEUE,	/* u8, 0 or 1 */
+	TAPXFER_A_DEV_NUM_QUEUES,	/* u32 */
+	TAPXFER_A_DEV_NUM_DETACHED,	/* u32 */
+	TAPXFER_A_DEV_MAC,		/* binary */
+	TAPXFER_A_DEV_MTU,		/* u32, bytes */
+	TAPXFER_A_DEV_CARRIER,		/* u8, 0 or 1 */
+	TAPXFER_A_DEV_TX_QUEUE_LEN,	/* u32, packets */
+	TAPXFER_A_DEV_XDP_PROG_ID,	/* u32 */
+	TAPXFER_A_DEV_NOT_EXPORTED,	/* u32, enum tapxfer_not_exported */
+	TAPXFER_A_DEV_HANDOVER,		/* u32, id */
+	TAPXFER_A_DEV_HANDOVER_STATE,	/* u32, enum tapxfer_state */
+
+	__TAPXFER_A_DEV_MAX,
+	TAPXFER_A_DEV_MAX = (__TAPXFER_A_DEV_MAX - 1)
+};
+
+/* Nested in a handover, once a queue, in the order of the files */
+enum {
+	TAPXFER_A_QUEUE_INDEX = 1,	/* u32 */
+	TAPXFER_A_QUEUE_FD,		/* s32, claim: the new descriptor */
+	TAPXFER_A_QUEUE_DETACHED,	/* u8, 0 or 1 */
+	TAPXFER_A_QUEUE_NONBLOCK,	/* u8, 0 or 1 */
+	TAPXFER_A_QUEUE_PENDING,	/* u32, packets at the park */
+	TAPXFER_A_QUEUE_HELD,		/* u32, packets */
+	TAPXFER_A_QUEUE_PUT_BACK,	/* u32, packets */
+	TAPXFER_A_QUEUE_HOLDERS,	/* u32, references to the file */
+
+	__TAPXFER_A_QUEUE_MAX,
+	TAPXFER_A_QUEUE_MAX = (__TAPXFER_A_QUEUE_MAX - 1)
+};
+
+enum {
+	TAPXFER_A_HANDOVER_ID = 1,	/* u32 */
+	TAPXFER_A_HANDOVER_TOKEN,	/* binary, TAPXFER_TOKEN_LEN bytes */
+	TAPXFER_A_HANDOVER_IFINDEX,	/* u32 */
+	TAPXFER_A_HANDOVER_IFNAME,	/* string */
+	TAPXFER_A_HANDOVER_STATE,	/* u32, enum tapxfer_state */
+	TAPXFER_A_HANDOVER_FD,		/* s32, once a queue file */
+	TAPXFER_A_HANDOVER_HOLD,	/* u32, packets a queue */
+	TAPXFER_A_HANDOVER_DEADLINE,	/* u32, ms from the prepare */
+	TAPXFER_A_HANDOVER_TIMEOUT,	/* u32, ms */
+	TAPXFER_A_HANDOVER_DEV,		/* nest, TAPXFER_A_DEV_* */
+	TAPXFER_A_HANDOVER_QUEUE,	/* nest, TAPXFER_A_QUEUE_* */
+	TAPXFER_A_HANDOVER_NUM_QUEUES,	/* u32 */
+	TAPXFER_A_HANDOVER_HELD,	/* u64, packets */
+	TAPXFER_A_HANDOVER_DROPPED,	/* u64, packets, upper bound */
+	TAPXFER_A_HANDOVER_BLACKOUT,	/* u64, ns */
+	TAPXFER_A_HANDOVER_PREPARED_AT,	/* u64, ns, CLOCK_MONOTONIC */
+	TAPXFER_A_HANDOVER_HOLDING_AT,	/* u64, ns, CLOCK_MONOTONIC */
+	TAPXFER_A_HANDOVER_FROZEN_AT,	/* u64, ns, CLOCK_MONOTONIC */
+	TAPXFER_A_HANDOVER_CLAIMED_AT,	/* u64, ns, CLOCK_MONOTONIC */
+	TAPXFER_A_HANDOVER_REMAINING,	/* u32, ms */
+	TAPXFER_A_HANDOVER_CLAIMANT,	/* u32, pid */
+	TAPXFER_A_HANDOVER_EVENT,	/* u32, enum tapxfer_event */
+	TAPXFER_A_HANDOVER_TIME,	/* u64, ns, CLOCK_MONOTONIC */
+	TAPXFER_A_HANDOVER_PAD,
+
+	__TAPXFER_A_HANDOVER_MAX,
+	TAPXFER_A_HANDOVER_MAX = (__TAPXFER_A_HANDOVER_MAX - 1)
+};
+
+enum {
+	TAPXFER_CMD_CAP_GET = 1,
+	TAPXFER_CMD_DEV_GET,
+	TAPXFER_CMD_HANDOVER_GET,
+	TAPXFER_CMD_PREPARE,
+	TAPXFER_CMD_HOLD,
+	TAPXFER_CMD_FREEZE,
+	TAPXFER_CMD_CLAIM,
+	TAPXFER_CMD_THAW,
+	TAPXFER_CMD_ABORT,
+	TAPXFER_CMD_EVENT,		/* notification */
+
+	__TAPXFER_CMD_MAX,
+	TAPXFER_CMD_MAX = (__TAPXFER_CMD_MAX - 1)
+};
+
+#define TAPXFER_MCGRP_EVENTS	"events"
+
+#endif /* _UAPI_LINUX_TAPXFER_H */
