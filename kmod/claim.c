@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Giving the files out, and taking the claim back from who is gone.
+ */
+#include <linux/fdtable.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/timekeeping.h>
+
+#include "internal.h"
+
+/**
+ * DOC: claims
+ *
+ * A claim puts every file into the claimant's table and makes its thread group
+ * the claimant; both or neither. The reply's memory is there before the first
+ * file is, and a reply that cannot be delivered undoes the claim.
+ *
+ * The claim lasts until the thaw, or until the thread group has exited: the
+ * kernel wakes pidfd waiters of a process then, and the handover is one of
+ * them. It is frozen again, so that the source, or another target, can go on.
+ * exec keeps the thread group and with it the claim.
+ */
+
+/**
+ * tapxfer_claim_files - put a handover's files into the caller's table
+ * @ho: the handover, its command begun, frozen
+ * @fds: room for the descriptors, in the order of the queues
+ * @extack: for errors
+ *
+ * Return: 0; or an errno, and the table is as it was.
+ */
+int tapxfer_claim_files(struct tapxfer_handover *ho, int *fds,
+			struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		fd = tapxfer_receive_fd(ho->ho_queues[i].q_file, O_CLOEXEC);
+		if (fd < 0) {
+			if (fd == -EMFILE)
+				NL_SET_ERR_MSG(extack,
+					       "too few free file descriptors for all queues, raise RLIMIT_NOFILE");
+			else
+				NL_SET_ERR_MSG(extack,
+					       "a queue file was not let into the calling process");
+			tapxfer_claim_undo(ho, fds, i);
+			return fd;
+		}
+		fds[i] = fd;
+	}
+	return 0;
+}
+
+/**
+ * tapxfer_claim_undo - take files out of the caller's table again
+ * @ho: the handover
+ * @fds: from tapxfer_claim_files()
+ * @n: how many
+ *
+ * Another thread may have closed one and got its number for another file: a
+ * descriptor is closed only while it is still the queue's.
+ */
+void tapxfer_claim_undo(struct tapxfer_handover *ho, const int *fds,
+			unsigned int n)
+{
+	struct file *file;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		file = fget(fds[i]);
+		if (file == ho->ho_queues[i].q_file)
+			close_fd(fds[i]);
+		if (file)
+			fput(file);
+	}
+}
+
+static bool claimant_is_gone(struct pid *pid)
+{
+	struct task_struct *task;
+	bool gone;
+
+	rcu_read_lock();
+	task = pid_task(pid, PIDTYPE_PID);
+	gone = !task || (READ_ONCE(task->exit_state) &&
+			 thread_group_empty(task));
+	rcu_read_unlock();
+	return gone;
+}
+
+/* In the exiting task, under locks: only tell. */
+static int claimant_wake(wait_queue_entry_t *wait, unsigned int mode, int sync,
+			 void *key)
+{
+	struct tapxfer_handover *ho = container_of(wait,
+						   struct tapxfer_handover,
+						   ho_claimant_wait);
+
+	/* Never the last put: the watch owns a reference. */
+	kref_get(&ho->ho_ref);
+	if (!queue_work(tapxfer_wq, &ho->ho_claimant_work))
+		tapxfer_handover_put(ho);
+	return 0;
+}
+
+/**
+ * tapxfer_claim_commit - make the caller's thread group the claimant
+ * @ho: the handover, its command begun, its files in the caller's table
+ * @extack: for errors
+ *
+ * Return: 0, or -ECANCELED when the handover ended meanwhile.
+ */
+int tapxfer_claim_commit(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack)
+{
+	int err = 0;
+
+	mutex_lock(&ho->ho_lock);
+	if (ho->ho_state != TAPXFER_STATE_FROZEN) {
+		NL_SET_ERR_MSG(extack,
+			       "the handover ended meanwhile: abort, deadline, or device deleted");
+		err = -ECANCELED;
+		goto out;
+	}
+	ho->ho_state = TAPXFER_STATE_CLAIMED;
+	ho->ho_claimed_at = ktime_get_ns();
+	ho->ho_claimant = get_pid(task_tgid(current));
+	kref_get(&ho->ho_ref);
+	init_waitqueue_func_entry(&ho->ho_claimant_wait, claimant_wake);
+	add_wait_queue(&ho->ho_claimant->wait_pidfd, &ho->ho_claimant_wait);
+	tapxfer_event(ho, TAPXFER_EVENT_CLAIMED);
+out:
+	mutex_unlock(&ho->ho_lock);
+	return err;
+}
+
+/**
+ * tapxfer_claim_drop - watch the claimant no longer
+ * @ho: the handover; nothing is done when it has no claimant
+ *
+ * Context: under ho_lock; the caller owns a reference and sets the state.
+ */
+void tapxfer_claim_drop(struct tapxfer_handover *ho)
+{
+	if (!ho->ho_claimant)
+		return;
+	remove_wait_queue(&ho->ho_claimant->wait_pidfd, &ho->ho_claimant_wait);
+	put_pid(ho->ho_claimant);
+	ho->ho_claimant = NULL;
+	tapxfer_handover_put(ho);
+}
+
+/* Frozen again, to be claimed anew. Under ho_lock. */
+static void claim_end(struct tapxfer_handover *ho)
+{
+	tapxfer_claim_drop(ho);
+	ho->ho_state = TAPXFER_STATE_FROZEN;
+	ho->ho_claimed_at = 0;
+	tapxfer_event(ho, TAPXFER_EVENT_FROZEN);
+}
+
+/**
+ * tapxfer_claim_revoke - undo the claim that was just made
+ * @ho: the handover, its command begun
+ */
+void tapxfer_claim_revoke(struct tapxfer_handover *ho)
+{
+	mutex_lock(&ho->ho_lock);
+	if (ho->ho_state == TAPXFER_STATE_CLAIMED)
+		claim_end(ho);
+	mutex_unlock(&ho->ho_lock);
+}
+
+/**
+ * tapxfer_claimant_work - the claimant, or a thread of it, has exited
+ * @work: ho_claimant_work, which owns a reference
+ */
+void tapxfer_claimant_work(struct work_struct *work)
+{
+	struct tapxfer_handover *ho = container_of(work,
+						   struct tapxfer_handover,
+						   ho_claimant_work);
+
+	mutex_lock(&ho->ho_lock);
+	if (ho->ho_claimant && claimant_is_gone(ho->ho_claimant))
+		claim_end(ho);
+	mutex_unlock(&ho->ho_lock);
+	tapxfer_handover_put(ho);
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * After the end: back to rings of the device's length, then let go.
+ */
+#include <linux/rtnetlink.h>
+
+#include "internal.h"
+
+/* A ring that no one reads stays large: it is a valid ring, and the driver's
+ * next resize, or its close, frees it. Do not keep the files for it.
+ */
+#define DRAIN_PERIOD	msecs_to_jiffies(20)
+#define DRAIN_TRIES	500
+
+/* Whether there is nothing left to do. */
+static bool drain_rings(struct tapxfer_handover *ho)
+{
+	struct tapxfer_handover *next;
+	bool done = true;
+	unsigned int i;
+
+	if (!ho->ho_dev)
+		return true;
+
+	/* The next handover of the device may have parked the rings, and sees
+	 * to their length at its own end.
+	 */
+	next = tapxfer_handover_on(ho->ho_dev);
+	if (next) {
+		tapxfer_handover_put(next);
+		return true;
+	}
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		if (tapxfer_ring_settle(&ho->ho_queues[i].q_ring,
+					ho->ho_dev->tx_queue_len))
+			done = false;
+	return done;
+}
+
+/**
+ * tapxfer_drain - look whether the rings can have their length back
+ * @work: ho_drain_work, which owns a reference
+ */
+void tapxfer_drain(struct work_struct *work)
+{
+	struct tapxfer_handover *ho = container_of(to_delayed_work(work),
+						   struct tapxfer_handover,
+						   ho_drain_work);
+	bool done;
+
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+	done = drain_rings(ho) || ++ho->ho_drain_tries == DRAIN_TRIES;
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+
+	if (!done) {
+		queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work,
+				   DRAIN_PERIOD);
+		return;
+	}
+	tapxfer_handover_unpublish(ho);
+	tapxfer_handover_put(ho);
+}
+
+/**
+ * tapxfer_drain_start - the handover has ended
+ * @ho: the handover
+ *
+ * Context: under ho_lock, once.
+ */
+void tapxfer_drain_start(struct tapxfer_handover *ho)
+{
+	kref_get(&ho->ho_ref);
+	queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work, 0);
+}

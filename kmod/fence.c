@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The fence: file operations that stand before the driver's while a handover
+ * is under way.
+ */
+#include <linux/compat.h>
+#include <linux/poll.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+/**
+ * DOC: the fence
+ *
+ * From the prepare to the end of a handover each of its files has the fence's
+ * operations in f_op, which are the driver's but for read_iter, write_iter,
+ * poll, unlocked_ioctl and compat_ioctl. Those five look the file up, obey
+ * ho_fence, and call the driver. At every other time f_op is the driver's own
+ * and nothing of this module is on the file's way.
+ *
+ * What the fence does while TAPXFER_FENCE_READ is up: a read waits, or gets
+ * EAGAIN when it must not block; poll and epoll see no IN, but are queued with
+ * the driver, so that the thaw wakes them. While TAPXFER_FENCE_WRITE is up:
+ * the same for writes and OUT; setter ioctls get EBUSY, getters pass.
+ *
+ * Writes and setters that passed the fence are counted, so that freeze can
+ * wait for them. Whoever raises the fence sets the bit, then reads the counts;
+ * whoever passes counts itself, then reads the bits: one of them sees the
+ * other. Reads need no count, for a parked ring gives them nothing.
+ *
+ * Unhappy paths: a task may have fetched f_op just before it was put back, and
+ * enter the fence when the file is in no handover: it calls the driver and
+ * that is all. It may sleep there, with a return address in this module, so
+ * each pass pins the module; module exit waits for those that were just too
+ * late to pin it, and a grace period of RCU tasks covers the few instructions
+ * before the pin and after it. Tasks that wait at the fence own a reference to
+ * the handover; they are woken by its end, whichever it is, or by a signal.
+ */
+
+static const struct rhashtable_params fence_params = {
+	.key_len		= sizeof(struct file *),
+	.key_offset		= offsetof(struct tapxfer_queue, q_file),
+	.head_offset		= offsetof(struct tapxfer_queue, q_node),
+	.automatic_shrinking	= true,
+};
+
+static struct rhashtable fence_files;
+
+/* tun's operations, learnt from the first tun file seen, and ours made of them */
+static DEFINE_MUTEX(fence_learn_lock);
+static const struct file_operations *fence_tun_fops;
+static struct file_operations fence_fops;
+
+/* Tasks in the fence that came too late to pin the module */
+static atomic_t fence_stragglers = ATOMIC_INIT(0);
+
+static bool fence_pin(void)
+{
+	if (try_module_get(THIS_MODULE))
+		return true;
+	atomic_inc(&fence_stragglers);
+	return false;
+}
+
+static void fence_unpin(bool pinned)
+{
+	if (pinned)
+		module_put(THIS_MODULE);
+	else
+		atomic_dec(&fence_stragglers);
+}
+
+/* The file's place in a handover, with a reference to the handover, or NULL. */
+static struct tapxfer_queue *fence_queue(struct file *file)
+{
+	struct tapxfer_queue *q;
+
+	rcu_read_lock();
+	q = rhashtable_lookup(&fence_files, &file, fence_params);
+	if (q && !kref_get_unless_zero(&q->q_ho->ho_ref))
+		q = NULL;
+	rcu_read_unlock();
+	return q;
+}
+
+static void fence_queue_put(struct tapxfer_queue *q)
+{
+	if (q)
+		tapxfer_handover_put(q->q_ho);
+}
+
+static bool fence_is_open(struct tapxfer_queue *q, unsigned long side)
+{
+	return !(READ_ONCE(q->q_ho->ho_fence) & side);
+}
+
+static int fence_wait_open(struct tapxfer_queue *q, unsigned long side,
+			   bool nonblock)
+{
+	if (fence_is_open(q, side))
+		return 0;
+	if (nonblock)
+		return -EAGAIN;
+	return wait_event_interruptible(q->q_ho->ho_wait,
+					fence_is_open(q, side));
+}
+
+static void fence_writer_leave(struct tapxfer_queue *q)
+{
+	if (atomic_dec_and_test(&q->q_writers) &&
+	    !fence_is_open(q, TAPXFER_FENCE_WRITE))
+		wake_up_all(&q->q_ho->ho_wait);
+}
+
+/* Count the caller as a writer; false when the fence is up. */
+static bool fence_writer_enter(struct tapxfer_queue *q)
+{
+	atomic_inc(&q->q_writers);
+	/* Pairs with the barrier in tapxfer_fence_wait(). */
+	smp_mb__after_atomic();
+	if (fence_is_open(q, TAPXFER_FENCE_WRITE))
+		return true;
+	fence_writer_leave(q);
+	return false;
+}
+
+static bool fence_nonblock(const struct kiocb *iocb)
+{
+	return (iocb->ki_filp->f_flags & O_NONBLOCK) ||
+	       (iocb->ki_flags & IOCB_NOWAIT);
+}
+
+static ssize_t fence_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct tapxfer_queue *q;
+	ssize_t ret = 0;
+	bool pinned;
+
+	pinned = fence_pin();
+	q = fence_queue(iocb->ki_filp);
+	if (q)
+		ret = fence_wait_open(q, TAPXFER_FENCE_READ,
+				      fence_nonblock(iocb));
+	/* The driver may sleep until a packet comes: not with our reference. */
+	fence_queue_put(q);
+	if (!ret)
+		ret = fence_tun_fops->read_iter(iocb, to);
+	fence_unpin(pinned);
+	return ret;
+}
+
+static ssize_t fence_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct tapxfer_queue *q;
+	ssize_t ret = 0;
+	bool pinned;
+
+	pinned = fence_pin();
+	q = fence_queue(iocb->ki_filp);
+	while (q && !fence_writer_enter(q)) {
+		ret = fence_wait_open(q, TAPXFER_FENCE_WRITE,
+				      fence_nonblock(iocb));
+		if (ret)
+			goto out;
+	}
+	ret = fence_tun_fops->write_iter(iocb, from);
+	if (q)
+		fence_writer_leave(q);
+out:
+	fence_queue_put(q);
+	fence_unpin(pinned);
+	return ret;
+}
+
+static __poll_t fence_poll(struct file *file, poll_table *wait)
+{
+	struct tapxfer_queue *q;
+	__poll_t mask;
+	bool pinned;
+
+	pinned = fence_pin();
+	/* The driver first: it queues the caller. The thaw lowers the fence,
+	 * then wakes the queue; who is queued too late sees the fence lowered.
+	 */
+	mask = fence_tun_fops->poll(file, wait);
+	q = fence_queue(file);
+	if (q) {
+		if (!fence_is_open(q, TAPXFER_FENCE_READ))
+			mask &= ~(EPOLLIN | EPOLLRDNORM);
+		if (!fence_is_open(q, TAPXFER_FENCE_WRITE))
+			mask &= ~(EPOLLOUT | EPOLLWRNORM);
+		fence_queue_put(q);
+	}
+	fence_unpin(pinned);
+	return mask;
+}
+
+/* What a frozen file answers: ioctls of tun that only tell. */
+static bool fence_is_getter(unsigned int cmd)
+{
+	switch (cmd) {
+	case TUNGETIFF:
+	case TUNGETFEATURES:
+	case TUNGETSNDBUF:
+	case TUNGETVNETHDRSZ:
+	case TUNGETVNETLE:
+	case TUNGETVNETBE:
+	case TUNGETFILTER:
+	case TUNGETDEVNETNS:
+	case SIOCGIFHWADDR:
+	case SIOCGSKNS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static long fence_do_ioctl(struct file *file, unsigned int cmd,
+			   unsigned long arg, void __user *argp,
+			   long (*ioctl)(struct file *file, unsigned int cmd,
+					 unsigned long arg))
+{
+	struct tapxfer_queue *q;
+	bool counted = false;
+	bool pinned;
+	long ret;
+
+	pinned = fence_pin();
+	q = fence_queue(file);
+	if (q && !fence_is_getter(cmd)) {
+		counted = fence_writer_enter(q);
+		if (!counted) {
+			ret = -EBUSY;
+			goto out;
+		}
+	}
+	if (q && cmd == TUNGETSNDBUF && !fence_is_open(q, TAPXFER_FENCE_WRITE)) {
+		/* The socket's own limit is zero while it is frozen. */
+		int sndbuf = READ_ONCE(q->q_sndbuf);
+
+		ret = copy_to_user(argp, &sndbuf, sizeof(sndbuf)) ? -EFAULT : 0;
+		goto out;
+	}
+	ret = ioctl(file, cmd, arg);
+	if (counted)
+		fence_writer_leave(q);
+out:
+	fence_queue_put(q);
+	fence_unpin(pinned);
+	return ret;
+}
+
+static long fence_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return fence_do_ioctl(file, cmd, arg, (void __user *)arg,
+			      fence_tun_fops->unlocked_ioctl);
+}
+
+#ifdef CONFIG_COMPAT
+static long fence_compat_ioctl(struct file *file, unsigned int cmd,
+			       unsigned long arg)
+{
+	return fence_do_ioctl(file, cmd, arg, compat_ptr(arg),
+			      fence_tun_fops->compat_ioctl);
+}
+#endif
+
+/* Take over the operations of a file that tun said is one of its own. */
+static void fence_learn(const struct file *file)
+{
+	/* Pairs with the release below: who sees it set sees fence_fops whole. */
+	if (smp_load_acquire(&fence_tun_fops))
+		return;
+
+	mutex_lock(&fence_learn_lock);
+	if (!fence_tun_fops) {
+		/* .owner stays tun's: the last close puts what open got. */
+		fence_fops = *file->f_op;
+		fence_fops.read_iter = fence_read_iter;
+		fence_fops.write_iter = fence_write_iter;
+		fence_fops.poll = fence_poll;
+		fence_fops.unlocked_ioctl = fence_ioctl;
+#ifdef CONFIG_COMPAT
+		fence_fops.compat_ioctl = fence_compat_ioctl;
+#endif
+		/* Pairs with the acquire above. */
+		smp_store_release(&fence_tun_fops, file->f_op);
+	}
+	mutex_unlock(&fence_learn_lock);
+}
+
+/**
+ * tapxfer_fence_socket - the socket of a tun file that is in no handover
+ * @file: any file; the caller owns a reference for as long as it uses the
+ *	socket
+ *
+ * Return: the socket or an ERR_PTR(); -EINVAL for a file that is no tun file or
+ * is fenced, see tapxfer_fence_is_up().
+ */
+struct socket *tapxfer_fence_socket(struct file *file)
+{
+	struct socket *sock = tun_get_socket(file);
+
+	if (!IS_ERR(sock))
+		fence_learn(file);
+	return sock;
+}
+
+/**
+ * tapxfer_fence_is_up - whether a file has the fence's operations
+ * @file: any file
+ *
+ * Return: true when a handover has it.
+ */
+bool tapxfer_fence_is_up(const struct file *file)
+{
+	return READ_ONCE(file->f_op) == &fence_fops;
+}
+
+/**
+ * tapxfer_fence_add - claim a file for a handover
+ * @q: the file's place in the handover
+ *
+ * Return: 0, -EEXIST when another handover has the file, -ENOMEM.
+ */
+int tapxfer_fence_add(struct tapxfer_queue *q)
+{
+	int err;
+
+	err = rhashtable_insert_fast(&fence_files, &q->q_node, fence_params);
+	q->q_hashed = !err;
+	return err;
+}
+
+/**
+ * tapxfer_fence_raise - put the fence before a file that was added
+ * @q: the file's place in the handover
+ */
+void tapxfer_fence_raise(struct tapxfer_queue *q)
+{
+	WRITE_ONCE(q->q_file->f_op, &fence_fops);
+}
+
+/**
+ * tapxfer_fence_remove - give a file its own operations back
+ * @q: the file's place in the handover; nothing is done when it has none
+ *
+ * The caller has lowered ho_fence.
+ */
+void tapxfer_fence_remove(struct tapxfer_queue *q)
+{
+	if (!q->q_hashed)
+		return;
+	if (tapxfer_fence_is_up(q->q_file))
+		WRITE_ONCE(q->q_file->f_op, fence_tun_fops);
+	rhashtable_remove_fast(&fence_files, &q->q_node, fence_params);
+	q->q_hashed = false;
+}
+
+static bool fence_has_writers(struct tapxfer_handover *ho)
+{
+	unsigned int i;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		if (atomic_read(&ho->ho_queues[i].q_writers))
+			return true;
+	return false;
+}
+
+/* No writer is left, or there is no need to wait for them any more. */
+static bool fence_is_quiet(struct tapxfer_handover *ho)
+{
+	return !(READ_ONCE(ho->ho_fence) & TAPXFER_FENCE_WRITE) ||
+	       !fence_has_writers(ho);
+}
+
+/**
+ * tapxfer_fence_wait - wait for the writers that passed before the fence rose
+ * @ho: a handover whose TAPXFER_FENCE_WRITE is up
+ * @timeout_ms: how long to wait; 0 to look once
+ *
+ * Return: 0, -ETIMEDOUT, -EINTR on a signal, -ECANCELED when the fence was
+ * lowered meanwhile.
+ */
+int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms)
+{
+	long left;
+
+	/* Pairs with the barrier in fence_writer_enter(). */
+	smp_mb();
+	left = wait_event_interruptible_timeout(ho->ho_wait,
+						fence_is_quiet(ho),
+						msecs_to_jiffies(timeout_ms));
+	if (left < 0)
+		return -EINTR;
+	if (!(READ_ONCE(ho->ho_fence) & TAPXFER_FENCE_WRITE))
+		return -ECANCELED;
+	return fence_has_writers(ho) ? -ETIMEDOUT : 0;
+}
+
+/**
+ * tapxfer_fence_tun_ioctl - ask the driver, past the fence
+ * @file: a tun file
+ * @cmd: the ioctl
+ * @arg: its argument, an address of the caller's where it is an address
+ *
+ * Context: takes rtnl.
+ * Return: what the driver returns.
+ */
+long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
+			     unsigned long arg)
+{
+	return fence_tun_fops->unlocked_ioctl(file, cmd, arg);
+}
+
+/**
+ * tapxfer_fence_init - at module load
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int tapxfer_fence_init(void)
+{
+	return rhashtable_init(&fence_files, &fence_params);
+}
+
+/**
+ * tapxfer_fence_exit - wait until no task is in the fence's code
+ *
+ * At module unload, when there is no handover and so no file with our
+ * operations.
+ */
+void tapxfer_fence_exit(void)
+{
+	/* Who fetched f_op before it was put back has entered by now ... */
+	synchronize_rcu_tasks();
+	while (atomic_read(&fence_stragglers))
+		schedule_timeout_uninterruptible(1);
+	/* ... and who put its pin has left. */
+	synchronize_rcu_tasks();
+	rhashtable_destroy(&fence_files);
+}

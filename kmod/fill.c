@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the family tells: replies, dumps and events.
+ */
+#include <linux/cred.h>
+#include <linux/rtnetlink.h>
+#include <linux/timekeeping.h>
+
+#include "internal.h"
+
+/**
+ * tapxfer_fill_size - room for the longest reply
+ * @nqueues: number of queues in it
+ *
+ * Return: bytes, the generic netlink header not counted.
+ */
+size_t tapxfer_fill_size(unsigned int nqueues)
+{
+	size_t queue = nla_total_size(0) +
+		       6 * nla_total_size(sizeof(u32)) +
+		       2 * nla_total_size(sizeof(u8));
+	size_t dev = nla_total_size(0) +
+		     TAPXFER_A_DEV_MAX * nla_total_size(sizeof(u32)) +
+		     nla_total_size(IFNAMSIZ) + nla_total_size(MAX_ADDR_LEN);
+	size_t handover = TAPXFER_A_HANDOVER_MAX *
+			  nla_total_size_64bit(sizeof(u64)) +
+			  nla_total_size(TAPXFER_TOKEN_LEN) +
+			  nla_total_size(IFNAMSIZ);
+
+	return handover + dev + nqueues * queue;
+}
+
+/**
+ * tapxfer_reply_new - begin a reply
+ * @r: the reply
+ * @info: the request
+ * @size: room for attributes, bytes
+ *
+ * Return: 0, -ENOMEM or -EMSGSIZE.
+ */
+int tapxfer_reply_new(struct tapxfer_reply *r, struct genl_info *info,
+		      size_t size)
+{
+	r->skb = genlmsg_new(size, GFP_KERNEL);
+	if (!r->skb)
+		return -ENOMEM;
+	r->hdr = genlmsg_put_reply(r->skb, info, &tapxfer_family, 0,
+				   info->genlhdr->cmd);
+	if (r->hdr)
+		return 0;
+	nlmsg_free(r->skb);
+	return -EMSGSIZE;
+}
+
+/**
+ * tapxfer_reply_send - send a reply, and let go of it
+ * @r: the reply
+ * @info: the request
+ *
+ * Return: 0, or an errno when the caller's socket does not take it.
+ */
+int tapxfer_reply_send(struct tapxfer_reply *r, struct genl_info *info)
+{
+	genlmsg_end(r->skb, r->hdr);
+	return genlmsg_reply(r->skb, info);
+}
+
+/**
+ * tapxfer_reply_free - let go of a reply that is not sent
+ * @r: the reply
+ */
+void tapxfer_reply_free(struct tapxfer_reply *r)
+{
+	nlmsg_free(r->skb);
+}
+
+/* The half that only a file tells. */
+static int fill_dev_file(struct sk_buff *skb,
+			 const struct tapxfer_dev_state *st)
+{
+	if (nla_put_u32(skb, TAPXFER_A_DEV_FLAGS, st->flags) ||
+	    nla_put_u32(skb, TAPXFER_A_DEV_VNET_HDR_SZ, st->vnet_hdr_sz) ||
+	    nla_put_u8(skb, TAPXFER_A_DEV_VNET_LE, st->vnet_le) ||
+	    (st->has_vnet_be &&
+	     nla_put_u8(skb, TAPXFER_A_DEV_VNET_BE, st->vnet_be)) ||
+	    nla_put_s32(skb, TAPXFER_A_DEV_SNDBUF, st->sndbuf))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * tapxfer_fill_dev - attributes of a device
+ * @skb: message to append to
+ * @st: the device
+ *
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_dev(struct sk_buff *skb, const struct tapxfer_dev_state *st)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	if (nla_put_u32(skb, TAPXFER_A_DEV_IFINDEX, st->ifindex) ||
+	    nla_put_string(skb, TAPXFER_A_DEV_IFNAME, st->ifname) ||
+	    nla_put_u32(skb, TAPXFER_A_DEV_TYPE, st->type) ||
+	    nla_put_u32(skb, TAPXFER_A_DEV_LINK_TYPE, st->link_type) ||
+	    (st->has_file && fill_dev_file(skb, st)) ||
+	    nla_put_u32(skb, TAPXFER_A_DEV_OFFLOADS, st->offloads) ||
+	    (uid_valid(st->owner) &&
+	     nla_put_u32(skb, TAPXFER_A_DEV_OWNER,
+			 from_kuid_munged(ns, st->owner))) ||
+	    (gid_valid(st->group) &&
+	     nla_put_u32(skb, TAPXFER_A_DEV_GROUP,
+			 from_kgid_munged(ns, st->group))) ||
+	    nla_put_u8(skb, TAPXFER_A_DEV_PERSIST, st->persist) ||
+	    nla_put_u8(skb, TAPXFER_A_DEV_MULTI_QUEUE, st->multi_queue) ||
+	    nla_put_u32(skb, TAPXFER_A_DEV_NUM_QUEUES, st->num_queues) ||
+	    nla_put_u32(skb, TAPXFER_A_DEV_NUM_DETACHED, st->num_detached) ||
+	    (st->mac_len &&
+	     nla_put(skb, TAPXFER_A_DEV_MAC, st->mac_len, st->mac)) ||
+	    nla_put_u32(skb, TAPXFER_A_DEV_MTU, st->mtu) ||
+	    nla_put_u8(skb, TAPXFER_A_DEV_CARRIER, st->carrier) ||
+	    nla_put_u32(skb, TAPXFER_A_DEV_TX_QUEUE_LEN, st->tx_queue_len) ||
+	    (st->has_xdp &&
+	     nla_put_u32(skb, TAPXFER_A_DEV_XDP_PROG_ID, st->xdp_prog_id)) ||
+	    nla_put_u32(skb, TAPXFER_A_DEV_NOT_EXPORTED,
+			TAPXFER_NOT_EXPORTED_TX_FILTER |
+			TAPXFER_NOT_EXPORTED_STEERING_EBPF |
+			TAPXFER_NOT_EXPORTED_FILTER_EBPF |
+			TAPXFER_NOT_EXPORTED_QUEUE_INDEX))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static bool has_export(const struct tapxfer_handover *ho)
+{
+	return ho->ho_frozen_at;
+}
+
+/* @fd: the claimant's descriptor, or -1 */
+static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
+{
+	unsigned int held, put_back;
+	struct nlattr *nest;
+
+	nest = nla_nest_start(skb, TAPXFER_A_HANDOVER_QUEUE);
+	if (!nest)
+		return -EMSGSIZE;
+
+	held = tapxfer_ring_held(&q->q_ring, &put_back);
+	if (nla_put_u32(skb, TAPXFER_A_QUEUE_INDEX, q->q_index) ||
+	    (fd >= 0 && nla_put_s32(skb, TAPXFER_A_QUEUE_FD, fd)) ||
+	    (has_export(q->q_ho) &&
+	     (nla_put_u8(skb, TAPXFER_A_QUEUE_DETACHED, q->q_detached) ||
+	      nla_put_u8(skb, TAPXFER_A_QUEUE_NONBLOCK, q->q_nonblock))) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_PENDING, q->q_ring.r_pending) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_HELD, held) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_PUT_BACK, put_back) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
+			file_count(q->q_file) - 1)) {
+		nla_nest_cancel(skb, nest);
+		return -EMSGSIZE;
+	}
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static int fill_queues(struct sk_buff *skb, struct tapxfer_handover *ho,
+		       const int *fds)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		err = fill_queue(skb, &ho->ho_queues[i], fds ? fds[i] : -1);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int fill_export(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	struct nlattr *nest;
+	int err;
+
+	nest = nla_nest_start(skb, TAPXFER_A_HANDOVER_DEV);
+	if (!nest)
+		return -EMSGSIZE;
+	err = tapxfer_fill_dev(skb, &ho->ho_export);
+	if (err) {
+		nla_nest_cancel(skb, nest);
+		return err;
+	}
+	nla_nest_end(skb, nest);
+	return 0;
+}
+
+static u64 handover_held(struct tapxfer_handover *ho)
+{
+	unsigned int i, put_back;
+	u64 held = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		held += tapxfer_ring_held(&ho->ho_queues[i].q_ring, &put_back);
+	return held;
+}
+
+static u64 handover_dropped(struct tapxfer_handover *ho)
+{
+	if (!tapxfer_is_live(ho))
+		return ho->ho_dropped;
+	if (!ho->ho_holding_at)
+		return 0;
+	return tapxfer_dev_tx_dropped(ho->ho_dev) - ho->ho_tx_dropped;
+}
+
+static u64 handover_blackout(struct tapxfer_handover *ho)
+{
+	if (!ho->ho_holding_at)
+		return 0;
+	return (ho->ho_ended_at ?: ktime_get_ns()) - ho->ho_holding_at;
+}
+
+/* Which handover, of which device, in which state. */
+static int fill_who(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_ID, ho->ho_id) ||
+	    (ho->ho_dev &&
+	     (nla_put_u32(skb, TAPXFER_A_HANDOVER_IFINDEX,
+			  ho->ho_dev->ifindex) ||
+	      nla_put_string(skb, TAPXFER_A_HANDOVER_IFNAME,
+			     ho->ho_dev->name))) ||
+	    nla_put_u32(skb, TAPXFER_A_HANDOVER_STATE, ho->ho_state))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int fill_u64(struct sk_buff *skb, int attr, u64 value)
+{
+	return nla_put_u64_64bit(skb, attr, value, TAPXFER_A_HANDOVER_PAD);
+}
+
+static int fill_counts(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (fill_u64(skb, TAPXFER_A_HANDOVER_HELD, handover_held(ho)) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_DROPPED, handover_dropped(ho)) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_BLACKOUT, handover_blackout(ho)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int fill_times(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (fill_u64(skb, TAPXFER_A_HANDOVER_PREPARED_AT, ho->ho_prepared_at) ||
+	    (ho->ho_holding_at &&
+	     fill_u64(skb, TAPXFER_A_HANDOVER_HOLDING_AT, ho->ho_holding_at)) ||
+	    (ho->ho_frozen_at &&
+	     fill_u64(skb, TAPXFER_A_HANDOVER_FROZEN_AT, ho->ho_frozen_at)) ||
+	    (ho->ho_claimed_at &&
+	     fill_u64(skb, TAPXFER_A_HANDOVER_CLAIMED_AT, ho->ho_claimed_at)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * tapxfer_fill_begun - the reply to the call that began a handover
+ * @skb: message to append to
+ * @ho: the handover
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (fill_who(skb, ho) ||
+	    nla_put(skb, TAPXFER_A_HANDOVER_TOKEN, sizeof(ho->ho_token),
+		    ho->ho_token))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * tapxfer_fill_state - the reply to freeze and claim
+ * @skb: message to append to
+ * @ho: the handover
+ * @fds: the claimant's descriptors, or NULL
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
+		       const int *fds)
+{
+	if (fill_who(skb, ho) ||
+	    nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD, handover_held(ho)) ||
+	    (has_export(ho) && fill_export(skb, ho)))
+		return -EMSGSIZE;
+	return fill_queues(skb, ho, fds);
+}
+
+/**
+ * tapxfer_fill_ended - the reply to thaw and abort
+ * @skb: message to append to
+ * @ho: the handover
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (fill_who(skb, ho) || fill_counts(skb, ho))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * tapxfer_fill_handover - the reply to a question about a handover
+ * @skb: message to append to
+ * @ho: the handover
+ * @detail: with its device and queues
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
+			  bool detail)
+{
+	unsigned long deadline = ho->ho_deadline_work.timer.expires;
+	unsigned int left = 0;
+
+	if (tapxfer_is_live(ho) && time_after(deadline, jiffies))
+		left = jiffies_to_msecs(deadline - jiffies);
+
+	if (fill_who(skb, ho) ||
+	    nla_put_u32(skb, TAPXFER_A_HANDOVER_HOLD, ho->ho_hold) ||
+	    nla_put_u32(skb, TAPXFER_A_HANDOVER_DEADLINE, ho->ho_deadline) ||
+	    nla_put_u32(skb, TAPXFER_A_HANDOVER_REMAINING, left) ||
+	    nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
+	    (ho->ho_claimant &&
+	     nla_put_u32(skb, TAPXFER_A_HANDOVER_CLAIMANT,
+			 pid_vnr(ho->ho_claimant))) ||
+	    fill_counts(skb, ho) || fill_times(skb, ho))
+		return -EMSGSIZE;
+	if (!detail)
+		return 0;
+	if (has_export(ho) && fill_export(skb, ho))
+		return -EMSGSIZE;
+	return fill_queues(skb, ho, NULL);
+}
+
+static int fill_event(struct sk_buff *skb, struct tapxfer_handover *ho,
+		      enum tapxfer_event event)
+{
+	void *hdr;
+
+	hdr = genlmsg_put(skb, 0, 0, &tapxfer_family, 0, TAPXFER_CMD_EVENT);
+	if (!hdr)
+		return -EMSGSIZE;
+	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_EVENT, event) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_TIME, ktime_get_ns()) ||
+	    fill_who(skb, ho) ||
+	    nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
+	    fill_counts(skb, ho))
+		return -EMSGSIZE;
+	genlmsg_end(skb, hdr);
+	return 0;
+}
+
+/**
+ * tapxfer_event - tell the listeners in the device's network namespace
+ * @ho: the handover
+ * @event: what happened
+ *
+ * Context: under ho_lock. A lost event is a listener's ENOBUFS, and no failure
+ * of the handover's.
+ */
+void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event)
+{
+	struct sk_buff *skb;
+	struct net *net;
+
+	/* The device may be moved, and the namespace it left be deleted. */
+	rcu_read_lock();
+	net = dev_net(ho->ho_dev);
+	if (!genl_has_listeners(&tapxfer_family, net, 0))
+		goto out;
+	skb = genlmsg_new(tapxfer_fill_size(0), GFP_ATOMIC);
+	if (!skb)
+		goto out;
+	if (fill_event(skb, ho, event))
+		nlmsg_free(skb);
+	else
+		genlmsg_multicast_netns(&tapxfer_family, net, skb, 0, 0,
+					GFP_ATOMIC);
+out:
+	rcu_read_unlock();
+}

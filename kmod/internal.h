@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the module's files know of each other.
+ *
+ * Lock order: rtnl, then a handover's ho_lock, then a ring's consumer_lock and
+ * producer_lock. The netdev notifiers run under rtnl and take ho_lock, so
+ * ho_lock is never held across one of tun's ioctls, which take rtnl. Commands
+ * on one handover exclude each other by ho_busy, which, unlike a lock, neither
+ * the deadline nor an abort has to wait for: a command that let go of ho_lock
+ * looks at ho_state again before it goes on.
+ */
+#ifndef _TAPXFER_INTERNAL_H
+#define _TAPXFER_INTERNAL_H
+
+#include <linux/bits.h>
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/netdevice.h>
+#include <linux/pid.h>
+#include <linux/ptr_ring.h>
+#include <linux/rhashtable.h>
+#include <linux/tapxfer.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <net/genetlink.h>
+#include <net/sock.h>
+
+#define TAPXFER_VERSION			"0.1.0"
+
+/* Limits, told by TAPXFER_CMD_CAP_GET */
+#define TAPXFER_HOLD_DEFAULT		16384U		/* packets a queue */
+#define TAPXFER_HOLD_MAX		262144U
+#define TAPXFER_DEADLINE_DEFAULT	10000U		/* ms */
+#define TAPXFER_DEADLINE_MAX		300000U
+#define TAPXFER_QUEUES_MAX		256U		/* tun's MAX_TAP_QUEUES */
+#define TAPXFER_TIMEOUT_DEFAULT		1000U		/* ms */
+
+/**
+ * struct tapxfer_ring - a queue's ring, and what parking it needs
+ * @r_ring: the driver's ring
+ * @r_spare: array to park the ring into; freed by the end of the handover
+ * @r_hold: packets that the parked ring takes
+ * @r_slots: packets that the spare array has room for
+ * @r_pending: packets that were in the ring at the park
+ * @r_held: packets that were in it at the unpark
+ * @r_put_back: of these, given back by a vhost backend
+ * @r_parked: between park and unpark
+ */
+struct tapxfer_ring {
+	struct ptr_ring		*r_ring;
+	void			**r_spare;
+	unsigned int		r_hold;
+	unsigned int		r_slots;
+	unsigned int		r_pending;
+	unsigned int		r_held;
+	unsigned int		r_put_back;
+	bool			r_parked;
+};
+
+/**
+ * struct tapxfer_queue - one queue file in a handover
+ * @q_node: in the table that the fence looks files up in
+ * @q_file: the file; the handover owns a reference until it has drained
+ * @q_ho: the handover
+ * @q_sk: the file's socket
+ * @q_ring: the file's ring
+ * @q_data_ready: the socket's own callback while the ring is parked
+ * @q_sndbuf: the socket's own send buffer limit while the write side is closed
+ * @q_writers: writes and setter ioctls inside the driver
+ * @q_index: place in the order in which the files were given
+ * @q_detached: exported: detached by TUNSETQUEUE
+ * @q_nonblock: exported: O_NONBLOCK
+ * @q_hashed: in the table, and the file's operations are the fence's
+ */
+struct tapxfer_queue {
+	struct rhash_head	q_node;
+	struct file		*q_file;
+	struct tapxfer_handover	*q_ho;
+	struct sock		*q_sk;
+	struct tapxfer_ring	q_ring;
+	void			(*q_data_ready)(struct sock *sk);
+	int			q_sndbuf;
+	atomic_t		q_writers;
+	unsigned int		q_index;
+	bool			q_detached;
+	bool			q_nonblock;
+	bool			q_hashed;
+};
+
+/**
+ * struct tapxfer_dev_state - what is exported of a device
+ *
+ * The second half needs one of the device's files; @has_file tells.
+ */
+struct tapxfer_dev_state {
+	int			ifindex;
+	char			ifname[IFNAMSIZ];
+	unsigned int		type;		/* enum tapxfer_dev_type */
+	unsigned int		link_type;
+	kuid_t			owner;
+	kgid_t			group;
+	bool			persist;
+	bool			multi_queue;
+	unsigned int		num_queues;
+	unsigned int		num_detached;
+	unsigned char		mac[MAX_ADDR_LEN];
+	unsigned char		mac_len;
+	unsigned int		mtu;
+	bool			carrier;
+	unsigned int		tx_queue_len;
+	bool			has_xdp;
+	u32			xdp_prog_id;
+	u32			offloads;
+
+	bool			has_file;
+	bool			has_vnet_be;
+	bool			vnet_le;
+	bool			vnet_be;
+	u32			flags;
+	u32			vnet_hdr_sz;
+	int			sndbuf;
+};
+
+/* What the fence keeps out, struct tapxfer_handover.ho_fence */
+#define TAPXFER_FENCE_READ	BIT(0)	/* reads, and poll's IN */
+#define TAPXFER_FENCE_WRITE	BIT(1)	/* writes, poll's OUT, setter ioctls */
+
+/**
+ * struct tapxfer_handover - one device on its way
+ * @ho_ref: the table of handovers owns one reference until the handover has
+ *	drained; works under way, claim watches, commands and tasks in the
+ *	fence own one each
+ * @ho_rcu: frees the handover
+ * @ho_id: its number
+ * @ho_token: the right to go on with it
+ * @ho_hold: packets a queue
+ * @ho_deadline: ms from the prepare to the abort
+ * @ho_info: scratch message for the driver's fill_info, used under rtnl
+ * @ho_wait: tasks at the fence, and freeze waiting for writers
+ * @ho_deadline_work: aborts at the deadline
+ * @ho_drain_work: shrinks the rings after the end, then lets go
+ * @ho_claimant_work: looks whether the claimant is gone
+ * @ho_fence: TAPXFER_FENCE_*; written under @ho_lock, read by anyone
+ * @ho_lock: protects the fields below
+ * @ho_state: where the handover stands
+ * @ho_busy: a command is under way
+ * @ho_dev: the device, with a reference; NULL once it is gone
+ * @ho_dev_tracker: of that reference
+ * @ho_export: the device as it was frozen
+ * @ho_claimant: thread group that has claimed the files
+ * @ho_claimant_wait: in @ho_claimant's queue of pidfd waiters
+ * @ho_tx_dropped: the device's tx_dropped at the hold
+ * @ho_dropped: by how much it has grown by the end
+ * @ho_prepared_at: CLOCK_MONOTONIC, ns; so are the next four
+ * @ho_holding_at: when the rings were parked
+ * @ho_frozen_at: when the write side was closed and the state exported
+ * @ho_claimed_at: when the files were claimed
+ * @ho_ended_at: when traffic went on
+ * @ho_drain_tries: how often the rings were looked at since
+ * @ho_nqueues: number of @ho_queues
+ * @ho_queues: the device's queue files
+ */
+struct tapxfer_handover {
+	struct kref		ho_ref;
+	struct rcu_head		ho_rcu;
+	u32			ho_id;
+	u8			ho_token[TAPXFER_TOKEN_LEN];
+	unsigned int		ho_hold;
+	unsigned int		ho_deadline;
+	struct sk_buff		*ho_info;
+	wait_queue_head_t	ho_wait;
+	struct delayed_work	ho_deadline_work;
+	struct delayed_work	ho_drain_work;
+	struct work_struct	ho_claimant_work;
+	unsigned long		ho_fence;
+
+	struct mutex		ho_lock;	/* protects the fields below */
+	enum tapxfer_state	ho_state;
+	bool			ho_busy;
+	struct net_device	*ho_dev;
+	netdevice_tracker	ho_dev_tracker;
+	struct tapxfer_dev_state ho_export;
+	struct pid		*ho_claimant;
+	wait_queue_entry_t	ho_claimant_wait;
+	u64			ho_tx_dropped;
+	u64			ho_dropped;
+	u64			ho_prepared_at;
+	u64			ho_holding_at;
+	u64			ho_frozen_at;
+	u64			ho_claimed_at;
+	u64			ho_ended_at;
+	unsigned int		ho_drain_tries;
+
+	unsigned int		ho_nqueues;
+	struct tapxfer_queue	ho_queues[];
+};
+
+/**
+ * struct tapxfer_request - a request to begin a handover, parsed
+ * @net: the caller's network namespace
+ * @admin: the caller has CAP_NET_ADMIN over it
+ * @dev_attr: the attribute that names the device, for errors
+ * @ifindex: the device
+ * @hold: packets a queue
+ * @deadline: ms
+ * @nfds: number of @fds
+ * @fds: one attribute a queue file
+ */
+struct tapxfer_request {
+	struct net		*net;
+	bool			admin;
+	const struct nlattr	*dev_attr;
+	int			ifindex;
+	u32			hold;
+	u32			deadline;
+	unsigned int		nfds;
+	const struct nlattr	*fds[TAPXFER_QUEUES_MAX];
+};
+
+/* main.c */
+extern struct workqueue_struct *tapxfer_wq;
+extern struct workqueue_struct *tapxfer_drain_wq;
+
+/* netlink.c */
+extern struct genl_family tapxfer_family;
+
+struct tapxfer_handover *tapxfer_find(struct genl_info *info);
+
+/* For a text that is chosen at run time, which NL_SET_ERR_MSG() cannot take */
+static inline void tapxfer_set_err(struct netlink_ext_ack *extack,
+				   const struct nlattr *attr, const char *msg)
+{
+	do_trace_netlink_extack(msg);
+	if (!extack)
+		return;
+	extack->_msg = msg;
+	NL_SET_BAD_ATTR(extack, attr);
+}
+
+/* get.c */
+int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info);
+int tapxfer_dev_get_doit(struct sk_buff *skb, struct genl_info *info);
+int tapxfer_dev_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb);
+int tapxfer_handover_get_doit(struct sk_buff *skb, struct genl_info *info);
+int tapxfer_handover_get_dumpit(struct sk_buff *skb,
+				struct netlink_callback *cb);
+
+/* fill.c */
+
+/* A reply under construction */
+struct tapxfer_reply {
+	struct sk_buff		*skb;
+	void			*hdr;
+};
+
+int tapxfer_reply_new(struct tapxfer_reply *r, struct genl_info *info,
+		      size_t size);
+int tapxfer_reply_send(struct tapxfer_reply *r, struct genl_info *info);
+void tapxfer_reply_free(struct tapxfer_reply *r);
+size_t tapxfer_fill_size(unsigned int nqueues);
+int tapxfer_fill_dev(struct sk_buff *skb, const struct tapxfer_dev_state *st);
+int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho);
+int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
+		       const int *fds);
+int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
+int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
+			  bool detail);
+void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event);
+
+/* prepare.c */
+struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,
+					 struct netlink_ext_ack *extack);
+
+/* handover.c */
+struct tapxfer_handover *tapxfer_handover_alloc(unsigned int nqueues);
+int tapxfer_handover_publish(struct tapxfer_handover *ho);
+void tapxfer_handover_unpublish(struct tapxfer_handover *ho);
+struct tapxfer_handover *tapxfer_handover_get(u32 id);
+struct tapxfer_handover *tapxfer_handover_next(unsigned long *id);
+struct tapxfer_handover *tapxfer_handover_on(struct net_device *dev);
+void tapxfer_handover_put(struct tapxfer_handover *ho);
+int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
+			   struct netlink_ext_ack *extack);
+void tapxfer_handover_done(struct tapxfer_handover *ho);
+int tapxfer_check_queues(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack);
+int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack);
+int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
+		   struct netlink_ext_ack *extack);
+int tapxfer_thaw(struct tapxfer_handover *ho, struct netlink_ext_ack *extack);
+bool tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event);
+void tapxfer_gone(struct tapxfer_handover *ho, struct net_device *dev);
+void tapxfer_deadline(struct work_struct *work);
+
+static inline bool tapxfer_is_live(const struct tapxfer_handover *ho)
+{
+	return READ_ONCE(ho->ho_state) != TAPXFER_STATE_DRAINING;
+}
+
+/* claim.c */
+int tapxfer_claim_files(struct tapxfer_handover *ho, int *fds,
+			struct netlink_ext_ack *extack);
+void tapxfer_claim_undo(struct tapxfer_handover *ho, const int *fds,
+			unsigned int n);
+int tapxfer_claim_commit(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack);
+void tapxfer_claim_revoke(struct tapxfer_handover *ho);
+void tapxfer_claim_drop(struct tapxfer_handover *ho);
+void tapxfer_claimant_work(struct work_struct *work);
+
+/* drain.c */
+void tapxfer_drain(struct work_struct *work);
+void tapxfer_drain_start(struct tapxfer_handover *ho);
+
+/* ring.c */
+int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
+		      unsigned int hold);
+int tapxfer_ring_check(struct tapxfer_ring *r);
+void tapxfer_ring_park(struct tapxfer_ring *r);
+void tapxfer_ring_unpark(struct tapxfer_ring *r);
+unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
+			       unsigned int *put_back);
+int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len);
+void tapxfer_ring_free(struct tapxfer_ring *r);
+
+/* fence.c */
+int tapxfer_fence_init(void);
+void tapxfer_fence_exit(void);
+struct socket *tapxfer_fence_socket(struct file *file);
+bool tapxfer_fence_is_up(const struct file *file);
+int tapxfer_fence_add(struct tapxfer_queue *q);
+void tapxfer_fence_raise(struct tapxfer_queue *q);
+void tapxfer_fence_remove(struct tapxfer_queue *q);
+int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms);
+long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
+			     unsigned long arg);
+
+/* device.c */
+bool tapxfer_dev_is_tun(const struct net_device *dev);
+struct sk_buff *tapxfer_dev_info_alloc(void);
+int tapxfer_dev_counts(struct net_device *dev, struct sk_buff *info,
+		       unsigned int *enabled, unsigned int *detached);
+int tapxfer_dev_state(struct net_device *dev, struct sk_buff *info,
+		      struct tapxfer_dev_state *st);
+u64 tapxfer_dev_tx_dropped(struct net_device *dev);
+
+/* probe.c */
+struct tapxfer_scratch {
+	unsigned long		addr;
+};
+
+int tapxfer_scratch_get(struct tapxfer_scratch *s,
+			struct netlink_ext_ack *extack);
+void tapxfer_scratch_put(struct tapxfer_scratch *s);
+int tapxfer_probe_file(struct file *file, struct net_device *dev,
+		       const struct tapxfer_scratch *s);
+int tapxfer_probe_notify(struct net_device *dev);
+int tapxfer_probe_flags(struct file *file, const struct tapxfer_scratch *s,
+			u32 *flags);
+int tapxfer_probe_state(struct file *file, const struct tapxfer_scratch *s,
+			struct tapxfer_dev_state *st);
+
+/* notifier.c */
+int tapxfer_notifier_init(void);
+void tapxfer_notifier_exit(void);
+
+#endif /* _TAPXFER_INTERNAL_H */

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * tapxfer - hand the queues of a tun/tap netdev from one process to another
+ */
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+
+#include "internal.h"
+
+/**
+ * DOC: tapxfer
+ *
+ * One file, one subject:
+ *
+ * - netlink.c: the generic netlink family, its commands and their rights
+ * - get.c: its questions
+ * - fill.c: what it tells
+ * - prepare.c: the beginning of a handover
+ * - handover.c: its life, and hold, freeze, thaw and abort
+ * - claim.c: giving the files out
+ * - drain.c: what remains to be done after the end
+ * - ring.c: parking a ring
+ * - fence.c: the file operations before the driver's
+ * - device.c, probe.c: what the netdev and the driver's ioctls tell
+ * - notifier.c: changes to a device that is being handed over
+ */
+
+/* Deadlines, and claimants that exited: they wait for nobody's lock for long */
+struct workqueue_struct *tapxfer_wq;
+/* Drains, one after the other, since each takes rtnl */
+struct workqueue_struct *tapxfer_drain_wq;
+
+static int __init tapxfer_init(void)
+{
+	int err;
+
+	tapxfer_wq = alloc_workqueue("tapxfer", WQ_UNBOUND, 0);
+	if (!tapxfer_wq)
+		return -ENOMEM;
+	tapxfer_drain_wq = alloc_ordered_workqueue("tapxfer_drain", 0);
+	if (!tapxfer_drain_wq) {
+		err = -ENOMEM;
+		goto err_wq;
+	}
+
+	err = tapxfer_fence_init();
+	if (err)
+		goto err_drain_wq;
+	err = tapxfer_notifier_init();
+	if (err)
+		goto err_fence;
+	err = genl_register_family(&tapxfer_family);
+	if (err)
+		goto err_notifier;
+	return 0;
+
+err_notifier:
+	tapxfer_notifier_exit();
+err_fence:
+	tapxfer_fence_exit();
+err_drain_wq:
+	destroy_workqueue(tapxfer_drain_wq);
+err_wq:
+	destroy_workqueue(tapxfer_wq);
+	return err;
+}
+
+static void __exit tapxfer_exit(void)
+{
+	/* Each handover pins the module: there is none. */
+	genl_unregister_family(&tapxfer_family);
+	tapxfer_notifier_exit();
+	/* A work that has put the last reference may be about to return. */
+	destroy_workqueue(tapxfer_wq);
+	destroy_workqueue(tapxfer_drain_wq);
+	/* So may a packet's way through the stand-in for sk_data_ready. */
+	synchronize_net();
+	tapxfer_fence_exit();
+}
+
+module_init(tapxfer_init);
+module_exit(tapxfer_exit);
+MODULE_DESCRIPTION("Handover of tun/tap queues between processes");
+MODULE_AUTHOR("The tapxfer developers");
+MODULE_VERSION(TAPXFER_VERSION);
+MODULE_LICENSE("GPL");
+MODULE_ALIAS_GENL_FAMILY(TAPXFER_FAMILY_NAME);

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Beginning a handover: everything that can fail, while the source runs.
+ */
+#include <linux/rtnetlink.h>
+#include <linux/timekeeping.h>
+
+#include "internal.h"
+
+static int prepare_dev(struct tapxfer_handover *ho,
+		       const struct tapxfer_request *req,
+		       struct netlink_ext_ack *extack)
+{
+	struct net_device *dev;
+	int err = -EOPNOTSUPP;
+
+	dev = dev_get_by_index(req->net, req->ifindex);
+	if (!dev) {
+		NL_SET_ERR_MSG_ATTR(extack, req->dev_attr,
+				    "no such device in the caller's network namespace");
+		return -ENODEV;
+	}
+
+	rtnl_lock();
+	if (!tapxfer_dev_is_tun(dev)) {
+		NL_SET_ERR_MSG_ATTR(extack, req->dev_attr,
+				    "the device is not a tun or tap");
+	} else if (!dev->netdev_ops->ndo_set_mac_address && !req->admin) {
+		NL_SET_ERR_MSG_ATTR(extack, req->dev_attr,
+				    "a tun (layer 3) device needs CAP_NET_ADMIN: its files cannot be told from a namesake's");
+		err = -EPERM;
+	} else {
+		ho->ho_dev = dev;
+		netdev_tracker_alloc(dev, &ho->ho_dev_tracker, GFP_KERNEL);
+		err = 0;
+	}
+	rtnl_unlock();
+
+	if (err)
+		dev_put(dev);
+	return err;
+}
+
+static int prepare_probe(struct tapxfer_handover *ho, struct file *file,
+			 const struct nlattr *attr,
+			 const struct tapxfer_scratch *scratch,
+			 struct netlink_ext_ack *extack)
+{
+	u32 flags;
+	int err;
+
+	err = tapxfer_probe_file(file, ho->ho_dev, scratch);
+	if (!err)
+		err = tapxfer_probe_flags(file, scratch, &flags);
+	if (err == -EXDEV)
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "the file is a queue of another device");
+	else if (err == -EBADFD)
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "the file is attached to no device, TUNSETIFF comes first");
+	else if (err)
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "the driver does not tell the file's device");
+	if (err)
+		return err;
+
+	if (flags & IFF_NAPI_FRAGS) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "IFF_NAPI_FRAGS is not supported: such a device is for tests");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/* Take hold of file number @i; handover_release() lets go of it. */
+static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
+			 const struct nlattr *attr,
+			 const struct tapxfer_scratch *scratch,
+			 struct netlink_ext_ack *extack)
+{
+	struct tapxfer_queue *q = &ho->ho_queues[i];
+	struct ptr_ring *ring;
+	struct socket *sock;
+	struct file *file;
+	unsigned int j;
+	int err;
+
+	file = fget(nla_get_s32(attr));
+	if (!file) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "no such file descriptor in the calling process");
+		return -EBADF;
+	}
+	q->q_file = file;
+	q->q_ho = ho;
+	q->q_index = i;
+
+	for (j = 0; j < i; j++) {
+		if (ho->ho_queues[j].q_file == file) {
+			NL_SET_ERR_MSG_ATTR(extack, attr,
+					    "the same file is given twice, under this descriptor or a duplicate");
+			return -EINVAL;
+		}
+	}
+
+	sock = tapxfer_fence_socket(file);
+	ring = tun_get_tx_ring(file);
+	if (IS_ERR(sock) || IS_ERR(ring)) {
+		if (tapxfer_fence_is_up(file)) {
+			NL_SET_ERR_MSG_ATTR(extack, attr,
+					    "the file is in a handover already, end that one first");
+			return -EBUSY;
+		}
+		NL_SET_ERR_MSG_ATTR(extack, attr, "the file is no tun file");
+		return -EOPNOTSUPP;
+	}
+	q->q_sk = sock->sk;
+	q->q_sndbuf = sock->sk->sk_sndbuf;
+
+	err = prepare_probe(ho, file, attr, scratch, extack);
+	if (err)
+		return err;
+
+	err = tapxfer_ring_init(&q->q_ring, ring, ho->ho_hold);
+	if (err)
+		NL_SET_ERR_MSG(extack,
+			       "no memory for a queue's ring, ask for a smaller hold");
+	return err;
+}
+
+static int prepare_queues(struct tapxfer_handover *ho,
+			  const struct tapxfer_request *req,
+			  struct netlink_ext_ack *extack)
+{
+	struct tapxfer_scratch scratch;
+	unsigned int i;
+	int err;
+
+	err = tapxfer_scratch_get(&scratch, extack);
+	if (err)
+		return err;
+	for (i = 0; !err && i < req->nfds; i++)
+		err = prepare_queue(ho, i, req->fds[i], &scratch, extack);
+	tapxfer_scratch_put(&scratch);
+	return err;
+}
+
+/* The files given are the device's; are they all of them? */
+static int prepare_count(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack)
+{
+	unsigned int enabled, detached;
+	int err;
+
+	err = tapxfer_dev_counts(ho->ho_dev, ho->ho_info, &enabled, &detached);
+	if (err) {
+		NL_SET_ERR_MSG(extack,
+			       "the driver does not tell the device's queues");
+		return err;
+	}
+	if (ho->ho_nqueues == enabled + detached)
+		return 0;
+	NL_SET_ERR_MSG(extack,
+		       "queue files are missing: give all of the device's, detached ones too");
+	return -EINVAL;
+}
+
+/* Let it be found, and put the fence, open, before its files. */
+static int prepare_commit(struct tapxfer_handover *ho,
+			  struct netlink_ext_ack *extack)
+{
+	struct tapxfer_handover *other;
+	unsigned int i;
+	int err;
+
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+
+	if (ho->ho_dev->reg_state != NETREG_REGISTERED) {
+		NL_SET_ERR_MSG(extack, "the device is being deleted");
+		err = -ENODEV;
+		goto out;
+	}
+	err = prepare_count(ho, extack);
+	if (err)
+		goto out;
+	/* Not itself, which is not published yet. */
+	other = tapxfer_handover_on(ho->ho_dev);
+	if (other) {
+		tapxfer_handover_put(other);
+		NL_SET_ERR_MSG(extack,
+			       "the device is in a handover already, end that one first");
+		err = -EBUSY;
+		goto out;
+	}
+
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		err = tapxfer_fence_add(&ho->ho_queues[i]);
+		if (err)
+			break;
+	}
+	if (!err)
+		err = tapxfer_handover_publish(ho);
+	if (err) {
+		if (err == -EEXIST) {
+			NL_SET_ERR_MSG(extack,
+				       "a file is in a handover already, end that one first");
+			err = -EBUSY;
+		}
+		for (i = 0; i < ho->ho_nqueues; i++)
+			tapxfer_fence_remove(&ho->ho_queues[i]);
+		goto out;
+	}
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_fence_raise(&ho->ho_queues[i]);
+	ho->ho_state = TAPXFER_STATE_PREPARED;
+	ho->ho_prepared_at = ktime_get_ns();
+	kref_get(&ho->ho_ref);
+	queue_delayed_work(tapxfer_wq, &ho->ho_deadline_work,
+			   msecs_to_jiffies(ho->ho_deadline));
+	tapxfer_event(ho, TAPXFER_EVENT_PREPARED);
+out:
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return err;
+}
+
+/**
+ * tapxfer_prepare - begin a handover
+ * @req: the request; its limits are checked
+ * @extack: for errors
+ *
+ * Context: in the calling process, whose descriptors and memory are used.
+ * Return: the handover, with a reference, its first command begun; or an
+ * ERR_PTR(), and nothing was changed.
+ */
+struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,
+					 struct netlink_ext_ack *extack)
+{
+	struct tapxfer_handover *ho;
+	int err;
+
+	ho = tapxfer_handover_alloc(req->nfds);
+	if (IS_ERR(ho))
+		return ho;
+	ho->ho_hold = req->hold;
+	ho->ho_deadline = req->deadline;
+
+	err = prepare_dev(ho, req, extack);
+	if (!err)
+		err = prepare_queues(ho, req, extack);
+	if (!err)
+		err = prepare_commit(ho, extack);
+	if (err) {
+		tapxfer_handover_put(ho);
+		return ERR_PTR(err);
+	}
+	return ho;
+}

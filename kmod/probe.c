@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a queue file tells through the driver's ioctls.
+ */
+#include <linux/if.h>
+#include <linux/if_arp.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/sched.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+/**
+ * DOC: asking the driver
+ *
+ * tun has no interface for the kernel that tells which netdev a file belongs
+ * to or how it is set. It has ioctls, which answer into the caller's memory.
+ * So the caller gets a page for the time of a command, and the module lets the
+ * driver answer there.
+ *
+ * Another thread of the caller can write to that page too. What is read from
+ * it describes the caller's own device, and a caller who forges it deceives
+ * whoever it hands the device to, which it could do with any message of its
+ * own. What must not be forged is which netdev a file belongs to: with it, a
+ * caller could hold up the traffic of a device it has no file of. That is not
+ * read from the page. The file is asked to change the netdev's address; the
+ * stack asks the notifiers first, ours notes for which netdev the question of
+ * this very task is, and refuses. Nothing changes, and a caller who rewrites
+ * the request makes the probe fail and no more. A name would be no proof:
+ * names are the network namespace's, and the device may be in another.
+ *
+ * A tun device has no address to change. Its files are believed by name, and
+ * only a caller with CAP_NET_ADMIN over the netdev's namespace may do so.
+ */
+
+/* A task that is asking, for as long as it asks */
+struct probe {
+	struct list_head	p_list;
+	struct task_struct	*p_task;
+	struct net_device	*p_dev;
+};
+
+static DEFINE_SPINLOCK(probe_lock);	/* protects probe_list and its members */
+static LIST_HEAD(probe_list);
+
+/**
+ * tapxfer_scratch_get - a page in the caller's memory
+ * @s: to be filled in
+ * @extack: for errors
+ *
+ * Return: 0, -EOPNOTSUPP without an address space, -ENOMEM and what else
+ * mmap(2) returns.
+ */
+int tapxfer_scratch_get(struct tapxfer_scratch *s,
+			struct netlink_ext_ack *extack)
+{
+	unsigned long addr;
+
+	if (!current->mm) {
+		NL_SET_ERR_MSG(extack,
+			       "the caller has no memory of its own, ask from a process");
+		return -EOPNOTSUPP;
+	}
+	addr = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, 0);
+	if (IS_ERR_VALUE(addr)) {
+		NL_SET_ERR_MSG(extack,
+			       "cannot map a page in the caller's memory, see RLIMIT_AS");
+		return (int)addr;
+	}
+	s->addr = addr;
+	return 0;
+}
+
+/**
+ * tapxfer_scratch_put - give the page back
+ * @s: from tapxfer_scratch_get()
+ */
+void tapxfer_scratch_put(struct tapxfer_scratch *s)
+{
+	vm_munmap(s->addr, PAGE_SIZE);
+}
+
+/**
+ * tapxfer_probe_notify - note the netdev that the current task asks about
+ * @dev: the netdev of a NETDEV_PRE_CHANGEADDR
+ *
+ * Return: -EBUSY when the question is ours and must be refused, else 0.
+ */
+int tapxfer_probe_notify(struct net_device *dev)
+{
+	struct probe *p;
+	int err = 0;
+
+	spin_lock(&probe_lock);
+	list_for_each_entry(p, &probe_list, p_list) {
+		if (p->p_task != current)
+			continue;
+		p->p_dev = dev;
+		err = -EBUSY;
+		break;
+	}
+	spin_unlock(&probe_lock);
+	return err;
+}
+
+static struct net_device *probe_address(struct file *file, unsigned short type,
+					const struct tapxfer_scratch *s)
+{
+	struct probe p = { .p_task = current };
+	struct ifreq ifr = {};
+
+	ifr.ifr_hwaddr.sa_family = type;
+	if (copy_to_user((void __user *)s->addr, &ifr, sizeof(ifr)))
+		return NULL;
+
+	spin_lock(&probe_lock);
+	list_add(&p.p_list, &probe_list);
+	spin_unlock(&probe_lock);
+
+	tapxfer_fence_tun_ioctl(file, SIOCSIFHWADDR, s->addr);
+
+	spin_lock(&probe_lock);
+	list_del(&p.p_list);
+	spin_unlock(&probe_lock);
+	return p.p_dev;
+}
+
+static int probe_iff(struct file *file, const struct tapxfer_scratch *s,
+		     struct ifreq *ifr)
+{
+	long err;
+
+	err = tapxfer_fence_tun_ioctl(file, TUNGETIFF, s->addr);
+	if (err)
+		return err;
+	if (copy_from_user(ifr, (void __user *)s->addr, sizeof(*ifr)))
+		return -EFAULT;
+	ifr->ifr_name[IFNAMSIZ - 1] = '\0';
+	return 0;
+}
+
+/**
+ * tapxfer_probe_file - whether a file is a queue of a netdev
+ * @file: a tun file
+ * @dev: a tun/tap netdev, to which the caller owns a reference
+ * @s: scratch page
+ *
+ * Context: takes rtnl.
+ * Return: 0, -EXDEV when it is a queue of another netdev, -EBADFD when it is
+ * attached to none, or another errno of the driver's.
+ */
+int tapxfer_probe_file(struct file *file, struct net_device *dev,
+		       const struct tapxfer_scratch *s)
+{
+	struct ifreq ifr;
+	int err;
+
+	err = probe_iff(file, s, &ifr);
+	if (err)
+		return err;
+
+	if (dev->netdev_ops->ndo_set_mac_address)
+		return probe_address(file, dev->type, s) == dev ? 0 : -EXDEV;
+	return strcmp(ifr.ifr_name, dev->name) ? -EXDEV : 0;
+}
+
+/**
+ * tapxfer_probe_flags - TUNGETIFF's flags
+ * @file: a tun file
+ * @s: scratch page
+ * @flags: IFF_*
+ *
+ * Context: takes rtnl.
+ * Return: 0 or an errno of the driver's.
+ */
+int tapxfer_probe_flags(struct file *file, const struct tapxfer_scratch *s,
+			u32 *flags)
+{
+	struct ifreq ifr;
+	int err;
+
+	err = probe_iff(file, s, &ifr);
+	if (!err)
+		*flags = (u16)ifr.ifr_flags;
+	return err;
+}
+
+static int probe_int(struct file *file, unsigned int cmd,
+		     const struct tapxfer_scratch *s, int *val)
+{
+	long err;
+
+	err = tapxfer_fence_tun_ioctl(file, cmd, s->addr);
+	if (err)
+		return err;
+	return get_user(*val, (int __user *)s->addr);
+}
+
+/**
+ * tapxfer_probe_state - what can be told of a device through its files alone
+ * @file: a tun file
+ * @s: scratch page
+ * @st: its second half is filled in, but for the send buffer limit
+ *
+ * Context: takes rtnl.
+ * Return: 0 or an errno of the driver's.
+ */
+int tapxfer_probe_state(struct file *file, const struct tapxfer_scratch *s,
+			struct tapxfer_dev_state *st)
+{
+	int hdr_sz, le, be;
+	u32 flags;
+	int err;
+
+	err = tapxfer_probe_flags(file, s, &flags);
+	if (err)
+		return err;
+	err = probe_int(file, TUNGETVNETHDRSZ, s, &hdr_sz);
+	if (err)
+		return err;
+	err = probe_int(file, TUNGETVNETLE, s, &le);
+	if (err)
+		return err;
+	/* -EINVAL without CONFIG_TUN_VNET_CROSS_LE */
+	st->has_vnet_be = !probe_int(file, TUNGETVNETBE, s, &be);
+	if (st->has_vnet_be)
+		st->vnet_be = be;
+
+	st->flags = flags & ~(IFF_DETACH_QUEUE | IFF_NOFILTER);
+	st->vnet_hdr_sz = hdr_sz;
+	st->vnet_le = le;
+	st->has_file = true;
+	return 0;
+}

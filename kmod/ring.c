@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Parking a queue's ring.
+ */
+#include "internal.h"
+
+/**
+ * DOC: how a ring is parked
+ *
+ * tun hands packets to its readers through a ptr_ring: producers fill slots
+ * until they find one that is not NULL, consumers empty slots until they find
+ * one that is. Where producers write and where consumers look are two separate
+ * indices, and neither side checks the other's. So a ring can be made to look
+ * empty to every consumer while producers go on: let the consumers look at a
+ * slot that no producer ever reaches.
+ *
+ * ::
+ *
+ *	0                          hold            hold + 64
+ *	+---------------------------+-----------------+---+
+ *	| producers fill this       | reserve         | 0 | <- consumers look here
+ *	+---------------------------+-----------------+---+
+ *
+ * park moves the packets to the front of such an array, sets the ring's size
+ * to hold, so that producers turn round there, and the consumers' indices to
+ * the last slot. From then on the ring takes packets until hold are in it and
+ * gives out none; the driver drops what comes on top, as it does with any full
+ * ring. unpark sets the consumers' indices to the oldest packet. Both take the
+ * ring's own two locks, in the ring's own order, for as long as the packets
+ * present take to be moved; neither waits for anything.
+ *
+ * A vhost backend may have taken up to 64 packets (VHOST_NET_BATCH) out of the
+ * ring before the park. When it stops it gives them back with
+ * ptr_ring_unconsume(), which moves the consumers' index down. They land in the
+ * reserve. They are older than what is held, so unpark makes the reserve part
+ * of the ring: consumers then start in the reserve and turn round to slot 0.
+ *
+ * Unhappy paths: a hold below the number of packets present is refused before
+ * anything moved. A parked ring must be unparked before the driver purges it,
+ * since the purge, too, sees an empty ring: hence the reference to the file,
+ * which keeps the driver's release away, and the netdev notifier, which comes
+ * before the driver's uninit. The driver's own resize of a parked ring would
+ * lose what is held: the notifier refuses it.
+ */
+
+/* Slots for what a vhost backend gives back, drivers/vhost/net.c */
+#define RING_RESERVE	64U
+
+/* The ring's locks, nested as ptr_ring_resize() nests them. */
+static unsigned long ring_lock(struct ptr_ring *ring)
+	__acquires(&ring->consumer_lock)
+	__acquires(&ring->producer_lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&ring->consumer_lock, flags);
+	spin_lock(&ring->producer_lock);
+	return flags;
+}
+
+static void ring_unlock(struct ptr_ring *ring, unsigned long flags)
+	__releases(&ring->producer_lock)
+	__releases(&ring->consumer_lock)
+{
+	spin_unlock(&ring->producer_lock);
+	spin_unlock_irqrestore(&ring->consumer_lock, flags);
+}
+
+static void **ring_array(unsigned int slots)
+{
+	return kvcalloc(slots, sizeof(void *), GFP_KERNEL_ACCOUNT);
+}
+
+/*
+ * Copy the packets of an unparked ring, oldest first, or just count them when
+ * @to is NULL. Returns their number, or -ENOSPC when there are more than @max;
+ * the ring is as it was then.
+ */
+static int ring_copy(struct ptr_ring *ring, void **to, unsigned int max)
+{
+	unsigned int n = 0;
+	int i;
+
+	if (!ring->size)
+		return 0;
+
+	/* Consumers clear slots in batches: finish the batch that is begun, or
+	 * it would be taken for packets.
+	 */
+	for (i = ring->consumer_tail; i < ring->consumer_head; i++)
+		ring->queue[i] = NULL;
+	ring->consumer_tail = ring->consumer_head;
+
+	i = ring->consumer_head;
+	while (ring->queue[i] && n < ring->size) {
+		if (n == max)
+			return -ENOSPC;
+		if (to)
+			to[n] = ring->queue[i];
+		n++;
+		if (++i >= ring->size)
+			i = 0;
+	}
+	return n;
+}
+
+/* Put @queue, with @n packets from slot 0 on, in the place of the ring's array. */
+static void **ring_swap(struct ptr_ring *ring, void **queue, unsigned int size,
+			unsigned int n)
+{
+	void **old = ring->queue;
+
+	ring->queue = queue;
+	__ptr_ring_set_size(ring, size);
+	ring->producer = n < size ? n : 0;
+	return old;
+}
+
+/**
+ * tapxfer_ring_init - get ready to park a ring
+ * @r: to be filled in
+ * @ring: the driver's ring; must outlive @r
+ * @hold: packets that the parked ring shall take, 1 to TAPXFER_HOLD_MAX
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
+		      unsigned int hold)
+{
+	unsigned int slots = max_t(unsigned int, hold, READ_ONCE(ring->size));
+
+	r->r_spare = ring_array(slots + RING_RESERVE + 1);
+	if (!r->r_spare)
+		return -ENOMEM;
+	r->r_ring = ring;
+	r->r_hold = hold;
+	r->r_slots = slots;
+	return 0;
+}
+
+/**
+ * tapxfer_ring_check - whether a ring can be parked
+ * @r: a ring that is not parked
+ *
+ * Context: under rtnl, which keeps the driver from resizing the ring, and
+ * which must be kept until the ring is parked.
+ * Return: 0, -ENOSPC when it has more packets than it shall hold, -ESTALE when
+ * it has grown since tapxfer_ring_init().
+ */
+int tapxfer_ring_check(struct tapxfer_ring *r)
+{
+	unsigned long flags;
+	int n;
+
+	if (r->r_ring->size > r->r_slots)
+		return -ESTALE;
+
+	flags = ring_lock(r->r_ring);
+	n = ring_copy(r->r_ring, NULL, r->r_hold);
+	ring_unlock(r->r_ring, flags);
+	return n < 0 ? n : 0;
+}
+
+/**
+ * tapxfer_ring_park - show consumers an empty ring, and take more packets
+ * @r: a ring that passed tapxfer_ring_check()
+ *
+ * Cannot fail: packets that came since the check, past the number to be held,
+ * are held as well.
+ */
+void tapxfer_ring_park(struct tapxfer_ring *r)
+{
+	struct ptr_ring *ring = r->r_ring;
+	unsigned long flags;
+	unsigned int n;
+
+	flags = ring_lock(ring);
+	n = ring_copy(ring, r->r_spare, r->r_slots);
+	r->r_hold = max(r->r_hold, n);
+	r->r_spare = ring_swap(ring, r->r_spare, r->r_hold, n);
+	ring->consumer_head = r->r_hold + RING_RESERVE;
+	ring->consumer_tail = r->r_hold + RING_RESERVE;
+	r->r_pending = n;
+	r->r_parked = true;
+	ring_unlock(ring, flags);
+}
+
+/* Packets in a parked ring; under its producer_lock, or as a snapshot. */
+static unsigned int ring_count(const struct tapxfer_ring *r,
+			       unsigned int *put_back)
+{
+	const struct ptr_ring *ring = r->r_ring;
+	unsigned int n = READ_ONCE(ring->producer);
+
+	if (!n && READ_ONCE(ring->queue[0]))
+		n = r->r_hold;
+	*put_back = r->r_hold + RING_RESERVE - READ_ONCE(ring->consumer_head);
+	return n + *put_back;
+}
+
+/**
+ * tapxfer_ring_unpark - show consumers what is held
+ * @r: a ring; nothing is done when it is not parked
+ *
+ * Cannot fail. The ring keeps the larger array, which is a valid ring.
+ */
+void tapxfer_ring_unpark(struct tapxfer_ring *r)
+{
+	struct ptr_ring *ring = r->r_ring;
+	unsigned long flags;
+
+	if (!r->r_parked)
+		return;
+
+	flags = ring_lock(ring);
+	r->r_held = ring_count(r, &r->r_put_back);
+	if (!r->r_put_back) {
+		WRITE_ONCE(ring->consumer_head, 0);
+		ring->consumer_tail = 0;
+	} else {
+		/* A full ring's producers have turned round: send them on into
+		 * what is left of the reserve.
+		 */
+		if (!ring->producer && ring->queue[0])
+			ring->producer = r->r_hold;
+		__ptr_ring_set_size(ring, r->r_hold + RING_RESERVE);
+	}
+	r->r_parked = false;
+	ring_unlock(ring, flags);
+}
+
+/**
+ * tapxfer_ring_held - how many packets a ring holds, or held when unparked
+ * @r: the ring
+ * @put_back: of these, given back by a vhost backend
+ *
+ * Return: packets, @put_back counted.
+ */
+unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
+			       unsigned int *put_back)
+{
+	if (r->r_parked)
+		return ring_count(r, put_back);
+	*put_back = r->r_put_back;
+	return r->r_held;
+}
+
+/**
+ * tapxfer_ring_settle - bring an unparked ring back to the device's length
+ * @r: the ring
+ * @len: slots that it shall have, the device's tx_queue_len
+ *
+ * Context: under rtnl, as the driver's own resize.
+ * Return: 0 when the ring has @len slots, -EAGAIN while it holds more packets
+ * than that, -ENOMEM.
+ */
+int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len)
+{
+	struct ptr_ring *ring = r->r_ring;
+	unsigned long flags;
+	void **queue;
+	int n;
+
+	if (READ_ONCE(ring->size) == len)
+		return 0;
+
+	queue = ring_array(len);
+	if (!queue)
+		return -ENOMEM;
+
+	flags = ring_lock(ring);
+	n = ring_copy(ring, queue, len);
+	if (n >= 0) {
+		queue = ring_swap(ring, queue, len, n);
+		WRITE_ONCE(ring->consumer_head, 0);
+		ring->consumer_tail = 0;
+	}
+	ring_unlock(ring, flags);
+
+	kvfree(queue);
+	return n < 0 ? -EAGAIN : 0;
+}
+
+/**
+ * tapxfer_ring_free - let go of what parking needed
+ * @r: a ring that is not parked, or zeroes
+ */
+void tapxfer_ring_free(struct tapxfer_ring *r)
+{
+	kvfree(r->r_spare);
+	r->r_spare = NULL;
+}
