@@ -156,6 +156,7 @@ void tapxfer_claim_drop(struct tapxfer_handover *ho)
 static void claim_end(struct tapxfer_handover *ho)
 {
 	tapxfer_claim_drop(ho);
+	tapxfer_restore_files(ho);
 	ho->ho_state = TAPXFER_STATE_FROZEN;
 	ho->ho_claimed_at = 0;
 	tapxfer_event(ho, TAPXFER_EVENT_FROZEN);

@@ -193,12 +193,22 @@ static int dev_dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 			  &tapxfer_family, NLM_F_MULTI, TAPXFER_CMD_DEV_GET);
 	if (!hdr)
 		return -EMSGSIZE;
+	genl_dump_check_consistent(cb, hdr);
 	err = fill_dev(skb, dev, scratch, &st);
 	if (err)
 		genlmsg_cancel(skb, hdr);
 	else
 		genlmsg_end(skb, hdr);
 	return err;
+}
+
+/* A filter that is not obeyed would be worse than none. */
+static int dump_check(struct netlink_callback *cb)
+{
+	if (!nlmsg_attrlen(cb->nlh, GENL_HDRLEN))
+		return 0;
+	NL_SET_ERR_MSG(cb->extack, "a dump takes no attributes");
+	return -EINVAL;
 }
 
 /**
@@ -213,21 +223,27 @@ int tapxfer_dev_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 	struct net *net = sock_net(skb->sk);
 	struct sk_buff *scratch;
 	struct net_device *dev;
-	int err = 0;
+	long i = 0;
+	int err;
 
+	err = dump_check(cb);
+	if (err)
+		return err;
 	scratch = tapxfer_dev_info_alloc();
 	if (!scratch)
 		return -ENOMEM;
 
 	rtnl_lock();
-	/* By ifindex, so that a device that comes or goes moves no other. */
+	/* By place in the list; the reader is told when that has changed. */
+	cb->seq = net->dev_base_seq;
 	for_each_netdev(net, dev) {
-		if (dev->ifindex <= cb->args[0] || !tapxfer_dev_is_tun(dev))
+		if (i++ < cb->args[0])
 			continue;
-		err = dev_dump_one(skb, cb, dev, scratch);
+		if (tapxfer_dev_is_tun(dev))
+			err = dev_dump_one(skb, cb, dev, scratch);
 		if (err)
 			break;
-		cb->args[0] = dev->ifindex;
+		cb->args[0] = i;
 	}
 	rtnl_unlock();
 	kfree_skb(scratch);
@@ -312,8 +328,9 @@ int tapxfer_handover_get_dumpit(struct sk_buff *skb,
 	struct net *net = sock_net(skb->sk);
 	struct tapxfer_handover *ho;
 	unsigned long id = cb->args[0];
-	int err = 0;
+	int err;
 
+	err = dump_check(cb);
 	while (!err && (ho = tapxfer_handover_next(&id))) {
 		mutex_lock(&ho->ho_lock);
 		if (handover_is_in(ho, net))

@@ -3,7 +3,6 @@
  * A handover: its life, and its way from one state to the next.
  */
 #include <linux/module.h>
-#include <linux/poll.h>
 #include <linux/random.h>
 #include <linux/rtnetlink.h>
 #include <linux/timekeeping.h>
@@ -291,57 +290,20 @@ int tapxfer_check_queues(struct tapxfer_handover *ho,
 	return 0;
 }
 
-/* Stands in for sk_data_ready while readers must not be woken. */
-static void held_data_ready(struct sock *sk)
+/**
+ * tapxfer_restore_files - take back what a claimant did to the open files
+ * @ho: the handover; nothing is done when it was never frozen
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_restore_files(struct tapxfer_handover *ho)
 {
-}
+	unsigned int i;
 
-static void queue_park(struct tapxfer_queue *q)
-{
-	q->q_data_ready = q->q_sk->sk_data_ready;
-	WRITE_ONCE(q->q_sk->sk_data_ready, held_data_ready);
-	tapxfer_ring_park(&q->q_ring);
-}
-
-static void queue_unpark(struct tapxfer_queue *q)
-{
-	if (!q->q_ring.r_parked)
+	if (!ho->ho_frozen_at)
 		return;
-	tapxfer_ring_unpark(&q->q_ring);
-	WRITE_ONCE(q->q_sk->sk_data_ready, q->q_data_ready);
-}
-
-/* From now on a writer that did not pass the fence finds no room. */
-static void queue_close(struct tapxfer_queue *q)
-{
-	WRITE_ONCE(q->q_sndbuf, READ_ONCE(q->q_sk->sk_sndbuf));
-	WRITE_ONCE(q->q_sk->sk_sndbuf, 0);
-}
-
-static void queue_open(struct tapxfer_queue *q)
-{
-	/* A queue attached meanwhile can have set it anew: that one counts. */
-	cmpxchg(&q->q_sk->sk_sndbuf, 0, q->q_sndbuf);
-}
-
-/* Wake whoever waits for packets or for room, by sleep, poll or SIGIO. */
-static void queue_wake(struct tapxfer_queue *q)
-{
-	struct sock *sk = q->q_sk;
-	struct socket_wq *wq;
-
-	rcu_read_lock();
-	wq = rcu_dereference(sk->sk_wq);
-	if (skwq_has_sleeper(wq))
-		wake_up_interruptible_poll(&wq->wait, EPOLLIN | EPOLLRDNORM |
-					   EPOLLOUT | EPOLLWRNORM);
-	rcu_read_unlock();
-
-	/* tun wakes writers, and sends SIGIO, only when one asked for it. */
-	if (sk->sk_socket) {
-		set_bit(SOCKWQ_ASYNC_NOSPACE, &sk->sk_socket->flags);
-		sk->sk_write_space(sk);
-	}
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_restore_nonblock(&ho->ho_queues[i]);
 }
 
 static int hold_check(struct tapxfer_handover *ho,
@@ -391,7 +353,7 @@ int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack)
 	ho->ho_tx_dropped = tapxfer_dev_tx_dropped(ho->ho_dev);
 	WRITE_ONCE(ho->ho_fence, ho->ho_fence | TAPXFER_FENCE_READ);
 	for (i = 0; i < ho->ho_nqueues; i++)
-		queue_park(&ho->ho_queues[i]);
+		tapxfer_queue_park(&ho->ho_queues[i]);
 	ho->ho_state = TAPXFER_STATE_HOLDING;
 	ho->ho_holding_at = ktime_get_ns();
 	tapxfer_event(ho, TAPXFER_EVENT_HOLDING);
@@ -423,7 +385,7 @@ static int freeze_close(struct tapxfer_handover *ho,
 	mutex_lock(&ho->ho_lock);
 	err = handover_check_live(ho, extack);
 	for (i = 0; !err && i < ho->ho_nqueues; i++)
-		queue_close(&ho->ho_queues[i]);
+		tapxfer_queue_close(&ho->ho_queues[i]);
 	mutex_unlock(&ho->ho_lock);
 	return err;
 }
@@ -436,10 +398,10 @@ static void freeze_undo(struct tapxfer_handover *ho)
 	if (tapxfer_is_live(ho)) {
 		WRITE_ONCE(ho->ho_fence, ho->ho_fence & ~TAPXFER_FENCE_WRITE);
 		for (i = 0; i < ho->ho_nqueues; i++)
-			queue_open(&ho->ho_queues[i]);
+			tapxfer_queue_open(&ho->ho_queues[i]);
 		wake_up_all(&ho->ho_wait);
 		for (i = 0; i < ho->ho_nqueues; i++)
-			queue_wake(&ho->ho_queues[i]);
+			tapxfer_queue_wake(&ho->ho_queues[i]);
 	}
 	mutex_unlock(&ho->ho_lock);
 }
@@ -545,22 +507,24 @@ static void handover_lift(struct tapxfer_handover *ho)
 	 * reserve of a parked ring for the whole of it.
 	 */
 	for (i = 0; i < ho->ho_nqueues; i++)
-		queue_unpark(&ho->ho_queues[i]);
+		tapxfer_queue_unpark(&ho->ho_queues[i]);
 	for (i = 0; i < ho->ho_nqueues; i++)
-		queue_open(&ho->ho_queues[i]);
+		tapxfer_queue_open(&ho->ho_queues[i]);
 	WRITE_ONCE(ho->ho_fence, 0);
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_fence_remove(&ho->ho_queues[i]);
 
 	wake_up_all(&ho->ho_wait);
 	for (i = 0; i < ho->ho_nqueues; i++)
-		queue_wake(&ho->ho_queues[i]);
+		tapxfer_queue_wake(&ho->ho_queues[i]);
 }
 
 static void handover_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
 	bool held = ho->ho_holding_at;
 
+	if (event != TAPXFER_EVENT_THAWED)
+		tapxfer_restore_files(ho);
 	handover_lift(ho);
 	ho->ho_ended_at = ktime_get_ns();
 	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_DRAINING);

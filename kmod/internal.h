@@ -287,6 +287,7 @@ int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 void tapxfer_handover_done(struct tapxfer_handover *ho);
 int tapxfer_check_queues(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack);
+void tapxfer_restore_files(struct tapxfer_handover *ho);
 int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack);
 int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack);
@@ -314,6 +315,14 @@ void tapxfer_claimant_work(struct work_struct *work);
 /* drain.c */
 void tapxfer_drain(struct work_struct *work);
 void tapxfer_drain_start(struct tapxfer_handover *ho);
+
+/* queue.c */
+void tapxfer_queue_park(struct tapxfer_queue *q);
+void tapxfer_queue_unpark(struct tapxfer_queue *q);
+void tapxfer_queue_close(struct tapxfer_queue *q);
+void tapxfer_queue_open(struct tapxfer_queue *q);
+void tapxfer_queue_wake(struct tapxfer_queue *q);
+void tapxfer_queue_restore_nonblock(struct tapxfer_queue *q);
 
 /* ring.c */
 int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,

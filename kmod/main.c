@@ -19,6 +19,7 @@
  * - handover.c: its life, and hold, freeze, thaw and abort
  * - claim.c: giving the files out
  * - drain.c: what remains to be done after the end
+ * - queue.c: what is done to one queue
  * - ring.c: parking a ring
  * - fence.c: the file operations before the driver's
  * - device.c, probe.c: what the netdev and the driver's ioctls tell

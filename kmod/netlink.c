@@ -10,6 +10,10 @@
 #include "internal.h"
 
 /* Which kind of attribute an operation takes; what it does not take it refuses. */
+static const struct nla_policy cap_get_policy[] = {
+	[TAPXFER_A_CAP_FEATURES]	= { .type = NLA_REJECT },
+};
+
 static const struct nla_policy dev_get_policy[] = {
 	[TAPXFER_A_DEV_IFINDEX]		= NLA_POLICY_MIN(NLA_U32, 1),
 	[TAPXFER_A_DEV_FD]		= { .type = NLA_S32 },
@@ -495,6 +499,8 @@ static const struct genl_ops tapxfer_ops[] = {
 	{
 		.cmd	= TAPXFER_CMD_CAP_GET,
 		.doit	= tapxfer_cap_get_doit,
+		.policy	= cap_get_policy,
+		.maxattr = ARRAY_SIZE(cap_get_policy) - 1,
 	},
 	{
 		.cmd	= TAPXFER_CMD_DEV_GET,

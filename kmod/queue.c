@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is done to one queue: its ring, its socket, its file's flags.
+ */
+#include <linux/poll.h>
+
+#include "internal.h"
+
+/* Stands in for sk_data_ready while readers must not be woken. */
+static void held_data_ready(struct sock *sk)
+{
+}
+
+/**
+ * tapxfer_queue_park - hold the packets to a queue
+ * @q: a queue whose ring passed tapxfer_ring_check()
+ *
+ * Context: under rtnl and ho_lock.
+ */
+void tapxfer_queue_park(struct tapxfer_queue *q)
+{
+	q->q_data_ready = q->q_sk->sk_data_ready;
+	WRITE_ONCE(q->q_sk->sk_data_ready, held_data_ready);
+	tapxfer_ring_park(&q->q_ring);
+}
+
+/**
+ * tapxfer_queue_unpark - let readers at what is held
+ * @q: a queue; nothing is done when its ring is not parked
+ *
+ * Context: under ho_lock. Wakes nobody.
+ */
+void tapxfer_queue_unpark(struct tapxfer_queue *q)
+{
+	if (!q->q_ring.r_parked)
+		return;
+	tapxfer_ring_unpark(&q->q_ring);
+	WRITE_ONCE(q->q_sk->sk_data_ready, q->q_data_ready);
+}
+
+/**
+ * tapxfer_queue_close - leave writers no room
+ * @q: a queue
+ *
+ * For those that came before the prepare, whom the fence did not count: who has
+ * not got memory for its packet by now gets none.
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_queue_close(struct tapxfer_queue *q)
+{
+	WRITE_ONCE(q->q_sndbuf, READ_ONCE(q->q_sk->sk_sndbuf));
+	WRITE_ONCE(q->q_sk->sk_sndbuf, 0);
+}
+
+/**
+ * tapxfer_queue_open - give writers their room back
+ * @q: a queue; nothing is done when it was not closed
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_queue_open(struct tapxfer_queue *q)
+{
+	/* A queue attached meanwhile can have set it anew: that one counts. */
+	cmpxchg(&q->q_sk->sk_sndbuf, 0, q->q_sndbuf);
+}
+
+/**
+ * tapxfer_queue_wake - wake whoever waits for packets or for room
+ * @q: a queue
+ *
+ * By sleep, poll or SIGIO. Context: under ho_lock, the fence lowered.
+ */
+void tapxfer_queue_wake(struct tapxfer_queue *q)
+{
+	struct sock *sk = q->q_sk;
+	struct socket_wq *wq;
+
+	rcu_read_lock();
+	wq = rcu_dereference(sk->sk_wq);
+	if (skwq_has_sleeper(wq))
+		wake_up_interruptible_poll(&wq->wait, EPOLLIN | EPOLLRDNORM |
+					   EPOLLOUT | EPOLLWRNORM);
+	rcu_read_unlock();
+
+	/* tun wakes writers, and sends SIGIO, only when one asked for it. */
+	if (sk->sk_socket) {
+		set_bit(SOCKWQ_ASYNC_NOSPACE, &sk->sk_socket->flags);
+		sk->sk_write_space(sk);
+	}
+}
+
+/**
+ * tapxfer_queue_restore_nonblock - O_NONBLOCK as it was frozen
+ * @q: a queue that was frozen
+ *
+ * It is the open file's, and a claimant's fcntl() may have changed it.
+ */
+void tapxfer_queue_restore_nonblock(struct tapxfer_queue *q)
+{
+	struct file *file = q->q_file;
+
+	spin_lock(&file->f_lock);
+	if (q->q_nonblock)
+		file->f_flags |= O_NONBLOCK;
+	else
+		file->f_flags &= ~O_NONBLOCK;
+	spin_unlock(&file->f_lock);
+}
