@@ -1,0 +1,32 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# Boot one machine under the judge:
+#
+#	boot.sh KERNELTREE INITRD CONSOLE.LOG JUDGE-OPTIONS...
+#
+# The first serial port is the kernel's and goes to a file, the second is the
+# tests'. Emulated: a test must not depend on the host's virtualisation.
+
+set -eu
+
+here=$(dirname "$(readlink -f "$0")")
+kernel=$1
+initrd=$2
+console=$3
+shift 3
+rm -f "$console"
+
+# Oopses end it at once, and -no-reboot makes an exit of a panic. Warnings and
+# worse reach the console, and so do notices, but no chatter: it is slow.
+append="console=ttyS0 loglevel=6 panic=-1 oops=panic softlockup_panic=0
+mitigations=off tsc=reliable no_timer_check random.trust_cpu=on
+hung_task_panic=0 log_buf_len=4M ${VM_APPEND-}"
+
+exec "$here/judge" --console "$console" "$@" -- \
+	qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
+	-machine q35 -accel tcg,thread=multi -cpu max \
+	-smp "${VM_SMP:-2}" -m "${VM_MEM:-3G}" \
+	-kernel "$(echo "$kernel"/boot/vmlinuz-*)" -initrd "$initrd" \
+	-append "$(echo "$append" | tr '\n' ' ')" \
+	-serial "file:$console" -serial stdio

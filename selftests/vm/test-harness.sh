@@ -1,0 +1,258 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# The harness has to see a failure when there is one: show it machines that
+# break in every way, faked ones and a real one, and look at its verdict.
+#
+#	test-harness.sh [-t TOTALS]
+
+set -uo pipefail
+
+here=$(dirname "$(readlink -f "$0")")
+totals=
+[ "${1-}" != -t ] || totals=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+n=0
+failed=0
+
+result()
+{
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n harness: $2"
+	else
+		failed=$((failed + 1))
+		echo "not ok $n harness: $2"
+		sed 's/^/# /' "${3-$work/out}"
+	fi
+}
+
+# The fake machine prints the file "tests", and lives as long as "life" says.
+fake()
+{
+	"$here/judge" --list "$work/list" --console "$work/console" \
+		--totals "$work/totals" --boot-timeout 1 --grace 0.3 "$@" -- \
+		sh -c "cat $work/tests; $(cat "$work/life")" >"$work/out" 2>&1
+}
+
+# fresh TEXT: a machine with one test t, which prints TEXT and exits with $2
+fresh()
+{
+	rm -f "$work/totals"
+	echo "t 1" >"$work/list"
+	echo true >"$work/life"
+	echo "[    0.1] vm: begin t 1" >"$work/console"
+	printf '# vm: start x\n# vm: begin t 1\n%b\n# vm: end t %s\n# vm: done\n' \
+		"$1" "${2:-0}" >"$work/tests"
+}
+
+# judged NAME PASSED FAILED TEXT: the verdict's numbers, its reason, its status
+judged()
+{
+	local rc=0
+
+	fake || rc=$?
+	[ $rc = $(($3 > 0)) ] && [ "$(cat "$work/totals")" = "$2 $3" ] &&
+		grep -qF -- "$4" "$work/out"
+	result $? "$1"
+}
+
+good='TAP version 13\n1..2\nok 1 a\nok 2 b'
+
+fresh "$good"
+judged "a whole and clean run passes" 4 0 "4 passed, 0 failed"
+fresh 'TAP version 13\n1..2\nok 1 a\nnot ok 2 b' 1
+judged "a failed result" 3 1 "FAIL t: not ok 2 b"
+fresh 'ok 1 a\nok 2 b'
+judged "no plan" 4 1 "0 TAP plans"
+fresh "$good\n1..2"
+judged "two plans" 4 1 "2 TAP plans"
+fresh '1..3\nok 1 a'
+judged "fewer results than planned" 3 2 "result 2 of 3 is missing"
+fresh '1..1\nok 1 a\nok 2 b'
+judged "more results than planned" 4 1 "numbered otherwise"
+fresh '1..2\nok 1 a\nok 1 a'
+judged "one result twice" 4 2 "result 2 of 2 is missing"
+fresh '1..2\nok 1 a\nok 2 b # SKIP no tun'
+judged "a skipped result" 3 1 "could not run"
+fresh '1..0 # SKIP no tun' 4
+judged "a skipped test" 2 1 "nothing was run"
+fresh '1..2\nok 1 a\nBail out! no memory' 1
+judged "a test that bailed out" 3 2 "Bail out!"
+fresh ''
+judged "a test that says nothing" 2 1 "0 TAP plans"
+fresh "$good" 1
+judged "an exit status" 4 1 "exit status 1"
+fresh "$good" 139
+judged "a test that crashed" 4 1 "exit status 139"
+fresh "$good" 124
+judged "a test that was timed out" 4 1 "not done in 1 s"
+fresh 'sh: ./t: not found' 127
+judged "a test that cannot be run" 2 2 "cannot be run"
+fresh "$good"
+echo "u 1" >>"$work/list"
+judged "a test that was never run" 3 1 "u was never run"
+fresh "$good"
+sed -i 's/^# vm: end/# vm: left t dev:tap0\n&/' "$work/tests"
+judged "a test that left a device behind" 4 1 "left behind: dev:tap0"
+fresh "$good"
+sed -i '/^# vm: end/,$d' "$work/tests"
+judged "a machine that died in a test" 3 2 "never ended"
+fresh "$good"
+sed -i '/^# vm: done/d' "$work/tests"
+judged "a machine that died between tests" 3 1 "guest died"
+fresh "$good"
+sed -i '/^# vm: end/,$d' "$work/tests"
+echo 'exec sleep 60' >"$work/life"
+judged "a machine that hung in a test" 3 2 "guest hung in t"
+fresh "$good"
+: >"$work/tests"
+judged "a kernel that did not boot" 1 2 "kernel did not boot"
+: >"$work/tests"
+rm "$work/totals"
+echo 'exec sleep 60' >"$work/life"
+judged "a kernel that hung while it booted" 1 2 "kernel did not boot in 1"
+fresh "$good"
+rm "$work/console"
+judged "no kernel log" 3 1 "no kernel log"
+
+while read -r line; do
+	fresh "$good"
+	echo "[    1.0] $line" >>"$work/console"
+	judged "kernel said: $line" 3 1 "kernel, in t: [    1.0] $line"
+done <<'END'
+WARNING: CPU: 0 PID: 1 at kernel/softirq.c:376 __local_bh_enable_ip+0x6a/0x80
+BUG: kernel NULL pointer dereference, address: 0000000000000010
+BUG: scheduling while atomic: t/60/0x00000002
+BUG: sleeping function called from invalid context at kernel/locking/mutex.c:580
+BUG kmalloc-64 (Tainted: G           OE     ): Poison overwritten
+Oops: 0000 [#1] PREEMPT SMP NOPTI
+general protection fault, probably for non-canonical address 0xdead000000000108
+kernel BUG at lib/list_debug.c:56!
+list_del corruption. prev->next should be ffff888, but was 0000000
+refcount_t: underflow; use-after-free.
+INFO: task t:60 blocked for more than 20 seconds.
+rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
+rcu: INFO: rcu_preempt self-detected stall on CPU
+watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [t:60]
+unregister_netdevice: waiting for tap0 to become free. Usage count = 1
+WARNING: possible circular locking dependency detected
+WARNING: suspicious RCU usage
+BUG: KASAN: use-after-free in tapxfer_thaw+0x10/0x20
+kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+Out of memory: Killed process 60 (t) total-vm:1000kB
+Kernel panic - not syncing: Fatal exception
+Call Trace:
+tapxfer: Unknown symbol tun_get_tx_ring (err -2)
+END
+
+# The demo's verdict is the last line, and ours when we know better.
+demo()
+{
+	local rc=0
+
+	fake --demo || rc=$?
+	[ $rc = "$2" ] && [[ $(tail -n 1 "$work/out") == "$3"* ]]
+	result $? "$1"
+}
+
+fresh 'a table\ndemo: PASS lost=0'
+sed -i 's/\bt\b/demo.sh/' "$work/list" "$work/tests"
+demo "the demo passes" 0 "demo: PASS lost=0"
+echo "[ 1.0] WARNING: CPU: 0" >>"$work/console"
+demo "the demo passes but the kernel complains" 1 "demo: FAIL"
+fresh 'a table\ndemo: FAIL lost=3' 1
+sed -i 's/\bt\b/demo.sh/' "$work/list" "$work/tests"
+demo "the demo fails" 1 "demo: FAIL lost=3"
+fresh 'a table\ndemo: PASS lost=0' 1
+sed -i 's/\bt\b/demo.sh/' "$work/list" "$work/tests"
+demo "the demo passes but exits with 1" 1 "demo: FAIL"
+fresh 'a table'
+sed -i 's/\bt\b/demo.sh/' "$work/list" "$work/tests"
+demo "the demo has no verdict" 1 "demo: FAIL"
+
+# make check cannot go on without its cache: that is a failure and no silence.
+XDG_CACHE_HOME=/dev/null "$here/check.sh" >"$work/out" 2>&1
+[ $? = 1 ] && [ "$(tail -n 1 "$work/out")" = "0 passed, 1 failed" ]
+result $? "make check that comes to no end"
+
+# A real machine. The crash comes last, so one boot shows it all.
+mkdir "$work/real"
+cd "$work/real" || exit 1
+script()
+{
+	{ echo "#!/bin/sh"; cat; } >"$1"
+	chmod +x "$1"
+	echo "$1 ${2:-10}" >>.list
+}
+script t_good <<'END'
+printf 'TAP version 13\n1..1\nok 1 good'
+END
+script t_slow 1 <<'END'
+echo 1..1
+sleep 30 & sleep 30
+END
+script t_stray <<'END'
+setsid sleep 30 &
+printf '1..1\nok 1 good\n'
+END
+script t_calm <<'END'
+printf '1..1\n'
+pidof sleep >/dev/null || echo ok 1 no process outlived its test
+END
+echo "t_missing 10" >>.list
+printf '\177ELF nonsense' | script t_format
+sed -i 1d t_format
+script t_left <<'END'
+ip link add left0 type bridge
+printf '1..1\nok 1 good\n'
+END
+script t_swept <<'END'
+printf '1..1\n'
+[ -e /sys/class/net/left0 ] || echo ok 1 the next test does not see it
+END
+script t_trace <<'END'
+echo l >/proc/sysrq-trigger
+printf '1..1\nok 1 good\n'
+END
+script t_panic <<'END'
+printf '1..1\nok 1 good\n'
+sleep 0.2
+echo c >/proc/sysrq-trigger
+END
+script t_never <<'END'
+printf '1..1\nok 1 good\n'
+END
+echo 5 >.patience
+kernel=$("$here/fetch.sh" kernel)
+"$here/mkinitramfs.sh" -k "$kernel" -o "$work/initrd" -t "$work/real" >"$work/out" 2>&1
+result $? "a machine is made"
+"$here/boot.sh" "$kernel" "$work/initrd" "$work/console" --list .list >"$work/out" 2>&1
+[ $? = 1 ]
+result $? "it fails"
+shown=$work/out
+before=$failed
+while IFS='|' read -r text name; do
+	grep -q -- "^# $text" "$work/out"
+	# one showing of the output is enough
+	result $? "in a real kernel: $name" "$shown"
+	[ "$failed" = "$before" ] || shown=/dev/null
+done <<'END'
+t_good  *1  *0 |a good test passes
+FAIL t_slow: killed, or not done in 1 s|a test is timed out
+t_calm  *1  *0 |no process outlives its test
+FAIL t_missing: cannot be run|a program that is missing
+FAIL t_format: |a program of another machine
+FAIL t_left: left behind: dev:left0|a device left behind
+t_swept  *1  *0 |and swept
+FAIL vm: kernel, in t_trace: .*Call Trace|a stack trace
+FAIL vm: kernel, in t_panic: .*Kernel panic|a panic
+FAIL t_panic: never ended|a test that the kernel did not survive
+FAIL vm: guest died|the death of the machine
+FAIL vm: t_never was never run|the tests after it
+END
+
+echo "1..$n"
+[ -z "$totals" ] || echo "$((n - failed)) $failed" >>"$totals"
+[ "$failed" = 0 ]
