@@ -3,6 +3,7 @@
  * Giving the files out, and taking the claim back from who is gone.
  */
 #include <linux/fdtable.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/timekeeping.h>
@@ -110,13 +111,15 @@ static int claimant_wake(wait_queue_entry_t *wait, unsigned int mode, int sync,
  * @ho: the handover, its command begun, its files in the caller's table
  * @extack: for errors
  *
- * Return: 0, or -ECANCELED when the handover ended meanwhile.
+ * Return: 0, -ECANCELED when the handover ended meanwhile, -ESTALE when the
+ * device has other queues than were frozen.
  */
 int tapxfer_claim_commit(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack)
 {
-	int err = 0;
+	int err;
 
+	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	if (ho->ho_state != TAPXFER_STATE_FROZEN) {
 		NL_SET_ERR_MSG(extack,
@@ -124,6 +127,9 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 		err = -ECANCELED;
 		goto out;
 	}
+	err = tapxfer_check_queues(ho, extack);
+	if (err)
+		goto out;
 	ho->ho_state = TAPXFER_STATE_CLAIMED;
 	ho->ho_claimed_at = ktime_get_ns();
 	ho->ho_claimant = get_pid(task_tgid(current));
@@ -133,6 +139,7 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 	tapxfer_event(ho, TAPXFER_EVENT_CLAIMED);
 out:
 	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
 	return err;
 }
 

@@ -35,4 +35,11 @@ static inline int tapxfer_receive_fd(struct file *file, unsigned int flags)
 }
 #endif
 
+/*
+ * A kernel that preempts its own code, and whose RCU tasks wait is a plain RCU
+ * wait, cannot tell when the last task has left the fence.
+ */
+#define TAPXFER_CAN_UNLOAD	(!IS_ENABLED(CONFIG_PREEMPTION) || \
+				 IS_ENABLED(CONFIG_TASKS_RCU))
+
 #endif /* _TAPXFER_COMPAT_H */

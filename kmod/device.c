@@ -3,6 +3,7 @@
  * What a tun/tap netdev tells of itself.
  */
 #include <linux/if_arp.h>
+#include <linux/highuid.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/rtnetlink.h>
@@ -109,6 +110,28 @@ static u32 dev_offloads(const struct net_device *dev)
 	return offloads;
 }
 
+/*
+ * The driver tells ids in the caller's user namespace. There the overflow id is
+ * what an owner is called that has no name, and not who owns the device.
+ */
+static kuid_t dev_owner(uid_t uid)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	if (ns != &init_user_ns && uid == overflowuid)
+		return INVALID_UID;
+	return make_kuid(ns, uid);
+}
+
+static kgid_t dev_group(gid_t gid)
+{
+	struct user_namespace *ns = current_user_ns();
+
+	if (ns != &init_user_ns && gid == overflowgid)
+		return INVALID_GID;
+	return make_kgid(ns, gid);
+}
+
 static void dev_xdp(struct net_device *dev, struct tapxfer_dev_state *st)
 {
 	struct bpf_prog *prog;
@@ -150,15 +173,16 @@ int tapxfer_dev_state(struct net_device *dev, struct sk_buff *info,
 	st->owner = INVALID_UID;
 	st->group = INVALID_GID;
 	if (tb[IFLA_TUN_OWNER])
-		st->owner = make_kuid(current_user_ns(),
-				      nla_get_u32(tb[IFLA_TUN_OWNER]));
+		st->owner = dev_owner(nla_get_u32(tb[IFLA_TUN_OWNER]));
 	if (tb[IFLA_TUN_GROUP])
-		st->group = make_kgid(current_user_ns(),
-				      nla_get_u32(tb[IFLA_TUN_GROUP]));
+		st->group = dev_group(nla_get_u32(tb[IFLA_TUN_GROUP]));
 	st->persist = tb[IFLA_TUN_PERSIST] &&
 		      nla_get_u8(tb[IFLA_TUN_PERSIST]);
 	st->multi_queue = tb[IFLA_TUN_MULTI_QUEUE] &&
 			  nla_get_u8(tb[IFLA_TUN_MULTI_QUEUE]);
+	/* TUNGETIFF cannot tell: its IFF_NOFILTER is the same bit. */
+	if (tb[IFLA_TUN_PI] && !nla_get_u8(tb[IFLA_TUN_PI]))
+		st->flags |= IFF_NO_PI;
 	info_counts(tb, &st->num_queues, &st->num_detached);
 	st->mac_len = min_t(unsigned int, dev->addr_len, sizeof(st->mac));
 	memcpy(st->mac, dev->dev_addr, st->mac_len);

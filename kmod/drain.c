@@ -15,7 +15,6 @@
 /* Whether there is nothing left to do. */
 static bool drain_rings(struct tapxfer_handover *ho)
 {
-	struct tapxfer_handover *next;
 	bool done = true;
 	unsigned int i;
 
@@ -25,11 +24,8 @@ static bool drain_rings(struct tapxfer_handover *ho)
 	/* The next handover of the device may have parked the rings, and sees
 	 * to their length at its own end.
 	 */
-	next = tapxfer_handover_on(ho->ho_dev);
-	if (next) {
-		tapxfer_handover_put(next);
+	if (!tapxfer_handover_is_last(ho))
 		return true;
-	}
 
 	for (i = 0; i < ho->ho_nqueues; i++)
 		if (tapxfer_ring_settle(&ho->ho_queues[i].q_ring,
@@ -51,7 +47,11 @@ void tapxfer_drain(struct work_struct *work)
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	done = drain_rings(ho) || ++ho->ho_drain_tries == DRAIN_TRIES;
+	done = drain_rings(ho) || ho->ho_drain_tries >= DRAIN_TRIES;
+	ho->ho_drain_tries++;
+	/* A command that has found the state changed still has the files. */
+	if (ho->ho_busy)
+		done = false;
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 

@@ -5,6 +5,7 @@
  */
 #include <linux/compat.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 #include "internal.h"
@@ -29,12 +30,14 @@
  * other. Reads need no count, for a parked ring gives them nothing.
  *
  * Unhappy paths: a task may have fetched f_op just before it was put back, and
- * enter the fence when the file is in no handover: it calls the driver and
- * that is all. It may sleep there, with a return address in this module, so
- * each pass pins the module; module exit waits for those that were just too
- * late to pin it, and a grace period of RCU tasks covers the few instructions
- * before the pin and after it. Tasks that wait at the fence own a reference to
- * the handover; they are woken by its end, whichever it is, or by a signal.
+ * enter the fence when the file is in no handover. Whatever a task finds, it
+ * may sleep with a return address in this module, so each pass pins the module.
+ * A read that would sleep in the driver until a packet comes, maybe for ever,
+ * sleeps in the fence instead, and when the handover has ended the system call
+ * begins anew, with the driver's own operations: nobody keeps the module for
+ * longer than the handover. Module exit waits for those that came too late to
+ * pin it and could not be sent back, and a grace period of RCU tasks covers the
+ * few instructions before the pin and after it.
  */
 
 static const struct rhashtable_params fence_params = {
@@ -94,17 +97,6 @@ static bool fence_is_open(struct tapxfer_queue *q, unsigned long side)
 	return !(READ_ONCE(q->q_ho->ho_fence) & side);
 }
 
-static int fence_wait_open(struct tapxfer_queue *q, unsigned long side,
-			   bool nonblock)
-{
-	if (fence_is_open(q, side))
-		return 0;
-	if (nonblock)
-		return -EAGAIN;
-	return wait_event_interruptible(q->q_ho->ho_wait,
-					fence_is_open(q, side));
-}
-
 static void fence_writer_leave(struct tapxfer_queue *q)
 {
 	if (atomic_dec_and_test(&q->q_writers) &&
@@ -115,6 +107,9 @@ static void fence_writer_leave(struct tapxfer_queue *q)
 /* Count the caller as a writer; false when the fence is up. */
 static bool fence_writer_enter(struct tapxfer_queue *q)
 {
+	/* Not even for a moment, once the fence is up: freeze may look. */
+	if (!fence_is_open(q, TAPXFER_FENCE_WRITE))
+		return false;
 	atomic_inc(&q->q_writers);
 	/* Pairs with the barrier in tapxfer_fence_wait(). */
 	smp_mb__after_atomic();
@@ -124,27 +119,83 @@ static bool fence_writer_enter(struct tapxfer_queue *q)
 	return false;
 }
 
+/* A system call of a process, that can be begun anew. */
+static bool fence_can_restart(struct kiocb *iocb)
+{
+	return is_sync_kiocb(iocb) && !(current->flags & PF_KTHREAD);
+}
+
 static bool fence_nonblock(const struct kiocb *iocb)
 {
 	return (iocb->ki_filp->f_flags & O_NONBLOCK) ||
 	       (iocb->ki_flags & IOCB_NOWAIT);
 }
 
+/*
+ * A read that may block, of a file in a handover: as the driver would do it,
+ * but here, where the end of the handover gets the task out.
+ */
+static ssize_t fence_read_wait(struct tapxfer_queue *q, struct kiocb *iocb,
+			       struct iov_iter *to)
+{
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	wait_queue_head_t *wq = sk_sleep(q->q_sk);
+	ssize_t ret;
+
+	add_wait_queue(wq, &wait);
+	/* Who wakes looks for sleepers after it has changed what we look at. */
+	smp_mb();
+	for (;;) {
+		if (!READ_ONCE(q->q_hashed)) {
+			ret = restart_syscall();
+			break;
+		}
+		ret = -EAGAIN;
+		if (fence_is_open(q, TAPXFER_FENCE_READ)) {
+			iocb->ki_flags |= IOCB_NOWAIT;
+			ret = fence_tun_fops->read_iter(iocb, to);
+			iocb->ki_flags &= ~IOCB_NOWAIT;
+		}
+		if (ret != -EAGAIN)
+			break;
+		if (signal_pending(current)) {
+			ret = -ERESTARTSYS;
+			break;
+		}
+		wait_woken(&wait, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT);
+	}
+	remove_wait_queue(wq, &wait);
+	return ret;
+}
+
+/* The same of a read that cannot be begun anew, an AIO read say. */
+static ssize_t fence_read_later(struct tapxfer_queue *q, struct kiocb *iocb,
+				struct iov_iter *to)
+{
+	int err = 0;
+
+	if (q)
+		err = wait_event_interruptible(q->q_ho->ho_wait,
+					       fence_is_open(q, TAPXFER_FENCE_READ));
+	return err ?: fence_tun_fops->read_iter(iocb, to);
+}
+
 static ssize_t fence_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct tapxfer_queue *q;
-	ssize_t ret = 0;
+	ssize_t ret;
 	bool pinned;
 
 	pinned = fence_pin();
 	q = fence_queue(iocb->ki_filp);
-	if (q)
-		ret = fence_wait_open(q, TAPXFER_FENCE_READ,
-				      fence_nonblock(iocb));
-	/* The driver may sleep until a packet comes: not with our reference. */
+	if (fence_nonblock(iocb))
+		ret = !q || fence_is_open(q, TAPXFER_FENCE_READ) ?
+		      fence_tun_fops->read_iter(iocb, to) : -EAGAIN;
+	else if (!fence_can_restart(iocb))
+		ret = fence_read_later(q, iocb, to);
+	else
+		ret = q ? fence_read_wait(q, iocb, to) : restart_syscall();
 	fence_queue_put(q);
-	if (!ret)
-		ret = fence_tun_fops->read_iter(iocb, to);
 	fence_unpin(pinned);
 	return ret;
 }
@@ -156,10 +207,17 @@ static ssize_t fence_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	bool pinned;
 
 	pinned = fence_pin();
+	if (!pinned && fence_can_restart(iocb)) {
+		fence_unpin(pinned);
+		return restart_syscall();
+	}
 	q = fence_queue(iocb->ki_filp);
 	while (q && !fence_writer_enter(q)) {
-		ret = fence_wait_open(q, TAPXFER_FENCE_WRITE,
-				      fence_nonblock(iocb));
+		if (fence_nonblock(iocb))
+			ret = -EAGAIN;
+		else
+			ret = wait_event_interruptible(q->q_ho->ho_wait,
+						       fence_is_open(q, TAPXFER_FENCE_WRITE));
 		if (ret)
 			goto out;
 	}
@@ -183,6 +241,8 @@ static __poll_t fence_poll(struct file *file, poll_table *wait)
 	 * then wakes the queue; who is queued too late sees the fence lowered.
 	 */
 	mask = fence_tun_fops->poll(file, wait);
+	/* Pairs with the barrier of tapxfer_queue_wake()'s skwq_has_sleeper(). */
+	smp_mb();
 	q = fence_queue(file);
 	if (q) {
 		if (!fence_is_open(q, TAPXFER_FENCE_READ))
@@ -226,6 +286,10 @@ static long fence_do_ioctl(struct file *file, unsigned int cmd,
 	long ret;
 
 	pinned = fence_pin();
+	if (!pinned) {
+		fence_unpin(pinned);
+		return restart_syscall();
+	}
 	q = fence_queue(file);
 	if (q && !fence_is_getter(cmd)) {
 		counted = fence_writer_enter(q);
@@ -354,7 +418,7 @@ void tapxfer_fence_remove(struct tapxfer_queue *q)
 	if (tapxfer_fence_is_up(q->q_file))
 		WRITE_ONCE(q->q_file->f_op, fence_tun_fops);
 	rhashtable_remove_fast(&fence_files, &q->q_node, fence_params);
-	q->q_hashed = false;
+	WRITE_ONCE(q->q_hashed, false);
 }
 
 static bool fence_has_writers(struct tapxfer_handover *ho)
@@ -395,7 +459,7 @@ int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms)
 		return -EINTR;
 	if (!(READ_ONCE(ho->ho_fence) & TAPXFER_FENCE_WRITE))
 		return -ECANCELED;
-	return fence_has_writers(ho) ? -ETIMEDOUT : 0;
+	return left ? 0 : -ETIMEDOUT;
 }
 
 /**
@@ -411,6 +475,18 @@ long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
 			     unsigned long arg)
 {
 	return fence_tun_fops->unlocked_ioctl(file, cmd, arg);
+}
+
+/**
+ * tapxfer_fence_tun_show - have the driver write a file's fdinfo
+ * @m: where to, a buffer in the kernel's memory
+ * @file: a tun file
+ *
+ * Context: takes rtnl.
+ */
+void tapxfer_fence_tun_show(struct seq_file *m, struct file *file)
+{
+	fence_tun_fops->show_fdinfo(m, file);
 }
 
 /**

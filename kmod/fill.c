@@ -263,24 +263,26 @@ static int fill_times(struct sk_buff *skb, struct tapxfer_handover *ho)
 }
 
 /**
- * tapxfer_fill_begun - the reply to the call that began a handover
+ * tapxfer_fill_begun - the beginning of a reply to a command
  * @skb: message to append to
  * @ho: the handover
+ * @token: with the token, for the call that created the handover
  *
  * Context: under ho_lock.
  * Return: 0 or -EMSGSIZE.
  */
-int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho)
+int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
+		       bool token)
 {
 	if (fill_who(skb, ho) ||
-	    nla_put(skb, TAPXFER_A_HANDOVER_TOKEN, sizeof(ho->ho_token),
-		    ho->ho_token))
+	    (token && nla_put(skb, TAPXFER_A_HANDOVER_TOKEN,
+			      sizeof(ho->ho_token), ho->ho_token)))
 		return -EMSGSIZE;
 	return 0;
 }
 
 /**
- * tapxfer_fill_state - the reply to freeze and claim
+ * tapxfer_fill_state - the rest of the reply to freeze and claim
  * @skb: message to append to
  * @ho: the handover
  * @fds: the claimant's descriptors, or NULL
@@ -291,8 +293,7 @@ int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho)
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds)
 {
-	if (fill_who(skb, ho) ||
-	    nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
+	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD, handover_held(ho)) ||
 	    (has_export(ho) && fill_export(skb, ho)))
 		return -EMSGSIZE;

@@ -35,6 +35,8 @@ int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info)
 			TAPXFER_DEADLINE_DEFAULT) ||
 	    nla_put_u32(r.skb, TAPXFER_A_CAP_DEADLINE_MAX,
 			TAPXFER_DEADLINE_MAX) ||
+	    nla_put_u32(r.skb, TAPXFER_A_CAP_TIMEOUT_MAX,
+			TAPXFER_TIMEOUT_MAX) ||
 	    nla_put_u32(r.skb, TAPXFER_A_CAP_QUEUES_MAX, TAPXFER_QUEUES_MAX) ||
 	    nla_put_string(r.skb, TAPXFER_A_CAP_MODULE_VERSION,
 			   TAPXFER_VERSION)) {
@@ -73,8 +75,12 @@ static int fill_dev(struct sk_buff *skb, struct net_device *dev,
 	return err;
 }
 
-/* The half of a device's state that a file of the caller's tells. */
-static int dev_get_file(struct genl_info *info, struct net_device *dev,
+/*
+ * The half of a device's state that a file of the caller's tells. Without a
+ * reference to the device: the caller may stall in its own memory.
+ */
+static int dev_get_file(struct genl_info *info,
+			const struct tapxfer_probe_dev *pd,
 			struct tapxfer_dev_state *st)
 {
 	const struct nlattr *a = info->attrs[TAPXFER_A_DEV_FD];
@@ -101,7 +107,7 @@ static int dev_get_file(struct genl_info *info, struct net_device *dev,
 	if (err)
 		goto out_fput;
 
-	err = tapxfer_probe_file(file, dev, &scratch);
+	err = tapxfer_probe_file(file, pd, &scratch);
 	if (!err)
 		err = tapxfer_probe_state(file, &scratch, st);
 	if (err)
@@ -114,40 +120,40 @@ out_fput:
 	return err;
 }
 
-static int dev_get(struct genl_info *info, struct net_device *dev)
+/* Under rtnl: the device that the request names. */
+static int dev_get_find(struct genl_info *info, struct net_device **dev)
 {
-	struct tapxfer_dev_state st = {};
-	struct sk_buff *scratch;
-	struct tapxfer_reply r;
-	int err;
+	const struct nlattr *a = info->attrs[TAPXFER_A_DEV_IFINDEX];
 
-	if (!tapxfer_dev_is_tun(dev)) {
-		NL_SET_ERR_MSG_ATTR(info->extack,
-				    info->attrs[TAPXFER_A_DEV_IFINDEX],
+	*dev = __dev_get_by_index(genl_info_net(info), nla_get_u32(a));
+	if (!*dev) {
+		NL_SET_ERR_MSG_ATTR(info->extack, a,
+				    "no such device in the caller's network namespace");
+		return -ENODEV;
+	}
+	if (!tapxfer_dev_is_tun(*dev)) {
+		NL_SET_ERR_MSG_ATTR(info->extack, a,
 				    "the device is not a tun or tap");
 		return -EOPNOTSUPP;
 	}
-	if (info->attrs[TAPXFER_A_DEV_FD]) {
-		err = dev_get_file(info, dev, &st);
-		if (err)
-			return err;
-	}
+	return 0;
+}
+
+static int dev_get_fill(struct genl_info *info, struct sk_buff *skb,
+			struct tapxfer_dev_state *st)
+{
+	struct net_device *dev;
+	struct sk_buff *scratch;
+	int err;
+
 	scratch = tapxfer_dev_info_alloc();
 	if (!scratch)
 		return -ENOMEM;
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
-	if (err)
-		goto out_scratch;
-
 	rtnl_lock();
-	err = fill_dev(r.skb, dev, scratch, &st);
+	err = dev_get_find(info, &dev);
+	if (!err)
+		err = fill_dev(skb, dev, scratch, st);
 	rtnl_unlock();
-
-	if (err)
-		tapxfer_reply_free(&r);
-	else
-		err = tapxfer_reply_send(&r, info);
-out_scratch:
 	kfree_skb(scratch);
 	return err;
 }
@@ -161,24 +167,35 @@ out_scratch:
  */
 int tapxfer_dev_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	const struct nlattr *a = info->attrs[TAPXFER_A_DEV_IFINDEX];
-	netdevice_tracker tracker;
+	struct tapxfer_dev_state st = {};
+	struct tapxfer_probe_dev pd;
 	struct net_device *dev;
+	struct tapxfer_reply r;
 	int err;
 
-	if (!a) {
-		NL_SET_ERR_MSG(info->extack, "no device given, its ifindex is needed");
+	if (!info->attrs[TAPXFER_A_DEV_IFINDEX]) {
+		NL_SET_ERR_MSG(info->extack,
+			       "no device given, its ifindex is needed");
 		return -EINVAL;
 	}
-	dev = dev_get_by_index(genl_info_net(info), nla_get_u32(a));
-	if (!dev) {
-		NL_SET_ERR_MSG_ATTR(info->extack, a,
-				    "no such device in the caller's network namespace");
-		return -ENODEV;
+	if (info->attrs[TAPXFER_A_DEV_FD]) {
+		rtnl_lock();
+		err = dev_get_find(info, &dev);
+		if (!err)
+			tapxfer_probe_dev_init(&pd, dev);
+		rtnl_unlock();
+		if (!err)
+			err = dev_get_file(info, &pd, &st);
+		if (err)
+			return err;
 	}
-	netdev_tracker_alloc(dev, &tracker, GFP_KERNEL);
-	err = dev_get(info, dev);
-	netdev_put(dev, &tracker);
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	if (err)
+		return err;
+	err = dev_get_fill(info, r.skb, &st);
+	if (!err)
+		return tapxfer_reply_send(&r, info);
+	tapxfer_reply_free(&r);
 	return err;
 }
 
@@ -333,7 +350,7 @@ int tapxfer_handover_get_dumpit(struct sk_buff *skb,
 	err = dump_check(cb);
 	while (!err && (ho = tapxfer_handover_next(&id))) {
 		mutex_lock(&ho->ho_lock);
-		if (handover_is_in(ho, net))
+		if (ho->ho_state && handover_is_in(ho, net))
 			err = handover_dump_one(skb, cb, ho);
 		mutex_unlock(&ho->ho_lock);
 		tapxfer_handover_put(ho);

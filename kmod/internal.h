@@ -36,12 +36,14 @@
 #define TAPXFER_DEADLINE_DEFAULT	10000U		/* ms */
 #define TAPXFER_DEADLINE_MAX		300000U
 #define TAPXFER_QUEUES_MAX		256U		/* tun's MAX_TAP_QUEUES */
-#define TAPXFER_TIMEOUT_DEFAULT		1000U		/* ms */
+/* ms; a command that sleeps keeps genetlink's register lock for that long */
+#define TAPXFER_TIMEOUT_MAX		1000U
 
 /**
  * struct tapxfer_ring - a queue's ring, and what parking it needs
  * @r_ring: the driver's ring
- * @r_spare: array to park the ring into; freed by the end of the handover
+ * @r_spare: array to park the ring into, then the one that was there before
+ * @r_array: the array that it was parked into
  * @r_hold: packets that the parked ring takes
  * @r_slots: packets that the spare array has room for
  * @r_pending: packets that were in the ring at the park
@@ -52,6 +54,7 @@
 struct tapxfer_ring {
 	struct ptr_ring		*r_ring;
 	void			**r_spare;
+	void			**r_array;
 	unsigned int		r_hold;
 	unsigned int		r_slots;
 	unsigned int		r_pending;
@@ -132,7 +135,8 @@ struct tapxfer_dev_state {
  * struct tapxfer_handover - one device on its way
  * @ho_ref: the table of handovers owns one reference until the handover has
  *	drained; works under way, claim watches, commands and tasks in the
- *	fence own one each
+ *	fence own one each. It keeps memory and the module, no more: device,
+ *	files and rings are let go of when the handover leaves the table
  * @ho_rcu: frees the handover
  * @ho_id: its number
  * @ho_token: the right to go on with it
@@ -145,7 +149,7 @@ struct tapxfer_dev_state {
  * @ho_claimant_work: looks whether the claimant is gone
  * @ho_fence: TAPXFER_FENCE_*; written under @ho_lock, read by anyone
  * @ho_lock: protects the fields below
- * @ho_state: where the handover stands
+ * @ho_state: where the handover stands; 0 while it is being prepared
  * @ho_busy: a command is under way
  * @ho_dev: the device, with a reference; NULL once it is gone
  * @ho_dev_tracker: of that reference
@@ -201,7 +205,6 @@ struct tapxfer_handover {
 /**
  * struct tapxfer_request - a request to begin a handover, parsed
  * @net: the caller's network namespace
- * @admin: the caller has CAP_NET_ADMIN over it
  * @dev_attr: the attribute that names the device, for errors
  * @ifindex: the device
  * @hold: packets a queue
@@ -211,7 +214,6 @@ struct tapxfer_handover {
  */
 struct tapxfer_request {
 	struct net		*net;
-	bool			admin;
 	const struct nlattr	*dev_attr;
 	int			ifindex;
 	u32			hold;
@@ -262,7 +264,8 @@ int tapxfer_reply_send(struct tapxfer_reply *r, struct genl_info *info);
 void tapxfer_reply_free(struct tapxfer_reply *r);
 size_t tapxfer_fill_size(unsigned int nqueues);
 int tapxfer_fill_dev(struct sk_buff *skb, const struct tapxfer_dev_state *st);
-int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho);
+int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
+		       bool token);
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds);
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
@@ -281,25 +284,32 @@ void tapxfer_handover_unpublish(struct tapxfer_handover *ho);
 struct tapxfer_handover *tapxfer_handover_get(u32 id);
 struct tapxfer_handover *tapxfer_handover_next(unsigned long *id);
 struct tapxfer_handover *tapxfer_handover_on(struct net_device *dev);
+bool tapxfer_handover_is_last(const struct tapxfer_handover *ho);
 void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 			   struct netlink_ext_ack *extack);
 void tapxfer_handover_done(struct tapxfer_handover *ho);
+
+static inline bool tapxfer_is_live(const struct tapxfer_handover *ho)
+{
+	unsigned int state = READ_ONCE(ho->ho_state);
+
+	return state && state != TAPXFER_STATE_DRAINING;
+}
+
+/* steps.c */
 int tapxfer_check_queues(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack);
 void tapxfer_restore_files(struct tapxfer_handover *ho);
 int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack);
 int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack);
-int tapxfer_thaw(struct tapxfer_handover *ho, struct netlink_ext_ack *extack);
-bool tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event);
+int tapxfer_thaw(struct tapxfer_handover *ho, struct sk_buff *reply,
+		 struct netlink_ext_ack *extack);
+bool tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event,
+		 struct sk_buff *reply);
 void tapxfer_gone(struct tapxfer_handover *ho, struct net_device *dev);
 void tapxfer_deadline(struct work_struct *work);
-
-static inline bool tapxfer_is_live(const struct tapxfer_handover *ho)
-{
-	return READ_ONCE(ho->ho_state) != TAPXFER_STATE_DRAINING;
-}
 
 /* claim.c */
 int tapxfer_claim_files(struct tapxfer_handover *ho, int *fds,
@@ -346,6 +356,7 @@ void tapxfer_fence_remove(struct tapxfer_queue *q);
 int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms);
 long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
 			     unsigned long arg);
+void tapxfer_fence_tun_show(struct seq_file *m, struct file *file);
 
 /* device.c */
 bool tapxfer_dev_is_tun(const struct net_device *dev);
@@ -364,8 +375,24 @@ struct tapxfer_scratch {
 int tapxfer_scratch_get(struct tapxfer_scratch *s,
 			struct netlink_ext_ack *extack);
 void tapxfer_scratch_put(struct tapxfer_scratch *s);
-int tapxfer_probe_file(struct file *file, struct net_device *dev,
+/**
+ * struct tapxfer_probe_dev - a device to compare a file's with
+ * @dev: the device; to be compared with and never to be looked into, since the
+ *	prober has no reference: it may stall in its own memory for any time
+ * @type: ARPHRD_*
+ * @has_address: that can be set
+ */
+struct tapxfer_probe_dev {
+	const struct net_device	*dev;
+	unsigned short		type;
+	bool			has_address;
+};
+
+void tapxfer_probe_dev_init(struct tapxfer_probe_dev *pd,
+			    const struct net_device *dev);
+int tapxfer_probe_file(struct file *file, const struct tapxfer_probe_dev *pd,
 		       const struct tapxfer_scratch *s);
+void tapxfer_probe_names_changed(void);
 int tapxfer_probe_notify(struct net_device *dev);
 int tapxfer_probe_flags(struct file *file, const struct tapxfer_scratch *s,
 			u32 *flags);

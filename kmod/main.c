@@ -15,8 +15,9 @@
  * - netlink.c: the generic netlink family, its commands and their rights
  * - get.c: its questions
  * - fill.c: what it tells
- * - prepare.c: the beginning of a handover
- * - handover.c: its life, and hold, freeze, thaw and abort
+ * - handover.c: a handover's life, and how it is found
+ * - prepare.c: its beginning
+ * - steps.c: hold, freeze, and the end
  * - claim.c: giving the files out
  * - drain.c: what remains to be done after the end
  * - queue.c: what is done to one queue
@@ -34,6 +35,9 @@ struct workqueue_struct *tapxfer_drain_wq;
 static int __init tapxfer_init(void)
 {
 	int err;
+
+	if (!TAPXFER_CAN_UNLOAD)
+		__module_get(THIS_MODULE);
 
 	tapxfer_wq = alloc_workqueue("tapxfer", WQ_UNBOUND, 0);
 	if (!tapxfer_wq)

@@ -60,6 +60,27 @@ static bool caller_is_admin(const struct sk_buff *skb, const struct net *net)
 	return netlink_ns_capable(skb, net->user_ns, CAP_NET_ADMIN);
 }
 
+/*
+ * A request takes descriptors from the table of the task that sends it, or puts
+ * some there. Whoever gives another process a netlink socket to write to, as its
+ * log say, must not reach that table: the socket has to be the sender's own.
+ */
+static int check_opener(const struct sk_buff *skb, struct genl_info *info)
+{
+	const struct socket *sock = NETLINK_CB(skb).sk->sk_socket;
+	const struct cred *opener;
+
+	if (sock && sock->file) {
+		opener = sock->file->f_cred;
+		if (uid_eq(opener->euid, current_euid()) &&
+		    opener->user_ns == current_user_ns())
+			return 0;
+	}
+	NL_SET_ERR_MSG(info->extack,
+		       "the netlink socket was opened by another user, open one of your own");
+	return -EPERM;
+}
+
 /* A number that has a default, a limit of the family's, and one for anybody. */
 static int parse_limited(struct sk_buff *skb, struct genl_info *info, int attr,
 			 u32 def, u32 max, u32 *val)
@@ -119,6 +140,15 @@ static struct tapxfer_handover *begin_new(struct sk_buff *skb,
 	struct tapxfer_request *req;
 	int err;
 
+	err = check_opener(skb, info);
+	if (err)
+		return ERR_PTR(err);
+	if (info->attrs[TAPXFER_A_HANDOVER_TOKEN]) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[TAPXFER_A_HANDOVER_TOKEN],
+				    "a token without its handover's id");
+		return ERR_PTR(-EINVAL);
+	}
 	if (!info->attrs[TAPXFER_A_HANDOVER_IFINDEX]) {
 		NL_SET_ERR_MSG(info->extack,
 			       "no device given, its ifindex is needed");
@@ -129,7 +159,6 @@ static struct tapxfer_handover *begin_new(struct sk_buff *skb,
 		return ERR_PTR(-ENOMEM);
 
 	req->net = genl_info_net(info);
-	req->admin = caller_is_admin(skb, req->net);
 	req->dev_attr = info->attrs[TAPXFER_A_HANDOVER_IFINDEX];
 	req->ifindex = nla_get_u32(req->dev_attr);
 	err = parse_limited(skb, info, TAPXFER_A_HANDOVER_HOLD,
@@ -250,17 +279,18 @@ static int finish(struct tapxfer_handover *ho, struct genl_info *info,
 
 	tapxfer_handover_done(ho);
 	if (err && created)
-		tapxfer_end(ho, TAPXFER_EVENT_ABORTED);
+		tapxfer_end(ho, TAPXFER_EVENT_ABORTED, NULL);
 	tapxfer_handover_put(ho);
 	return err;
 }
 
-static int fill_begun(struct tapxfer_reply *r, struct tapxfer_handover *ho)
+static int fill_begun(struct tapxfer_reply *r, struct tapxfer_handover *ho,
+		      bool created)
 {
 	int err;
 
 	mutex_lock(&ho->ho_lock);
-	err = tapxfer_fill_begun(r->skb, ho);
+	err = tapxfer_fill_begun(r->skb, ho, created);
 	mutex_unlock(&ho->ho_lock);
 	return err;
 }
@@ -279,7 +309,7 @@ static int prepare_doit(struct sk_buff *skb, struct genl_info *info)
 		tapxfer_reply_free(&r);
 		return PTR_ERR(ho);
 	}
-	err = fill_begun(&r, ho);
+	err = fill_begun(&r, ho, true);
 	return finish(ho, info, &r, err, true);
 }
 
@@ -300,19 +330,17 @@ static int hold_doit(struct sk_buff *skb, struct genl_info *info)
 	}
 	err = tapxfer_hold(ho, info->extack);
 	if (!err)
-		err = fill_begun(&r, ho);
+		err = fill_begun(&r, ho, created);
 	return finish(ho, info, &r, err, created);
 }
 
 static int freeze_fill(struct tapxfer_reply *r, struct tapxfer_handover *ho,
 		       bool created)
 {
-	int err = 0;
+	int err;
 
 	mutex_lock(&ho->ho_lock);
-	if (created)
-		err = nla_put(r->skb, TAPXFER_A_HANDOVER_TOKEN,
-			      sizeof(ho->ho_token), ho->ho_token);
+	err = tapxfer_fill_begun(r->skb, ho, created);
 	if (!err)
 		err = tapxfer_fill_state(r->skb, ho, NULL);
 	mutex_unlock(&ho->ho_lock);
@@ -322,15 +350,15 @@ static int freeze_fill(struct tapxfer_reply *r, struct tapxfer_handover *ho,
 static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	const struct nlattr *a = info->attrs[TAPXFER_A_HANDOVER_TIMEOUT];
-	u32 timeout = a ? nla_get_u32(a) : TAPXFER_TIMEOUT_DEFAULT;
+	u32 timeout = a ? nla_get_u32(a) : TAPXFER_TIMEOUT_MAX;
 	struct tapxfer_handover *ho;
 	struct tapxfer_reply r;
 	bool created;
 	int err;
 
-	if (timeout > TAPXFER_DEADLINE_MAX) {
+	if (timeout > TAPXFER_TIMEOUT_MAX) {
 		NL_SET_ERR_MSG_ATTR(info->extack, a,
-				    "timeout is above deadline-max, see cap-get");
+				    "timeout is above timeout-max, see cap-get: freeze again instead");
 		return -ERANGE;
 	}
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(TAPXFER_QUEUES_MAX));
@@ -372,7 +400,9 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 	err = tapxfer_claim_commit(ho, info->extack);
 	if (!err) {
 		mutex_lock(&ho->ho_lock);
-		err = tapxfer_fill_state(r.skb, ho, fds);
+		err = tapxfer_fill_begun(r.skb, ho, false);
+		if (!err)
+			err = tapxfer_fill_state(r.skb, ho, fds);
 		mutex_unlock(&ho->ho_lock);
 	}
 	if (err)
@@ -393,6 +423,9 @@ static int claim_doit(struct sk_buff *skb, struct genl_info *info)
 	struct tapxfer_handover *ho;
 	int err;
 
+	err = check_opener(skb, info);
+	if (err)
+		return err;
 	ho = find_with_token(info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
@@ -404,22 +437,6 @@ static int claim_doit(struct sk_buff *skb, struct genl_info *info)
 	}
 	tapxfer_handover_put(ho);
 	return err;
-}
-
-/* The end is the end, whether or not the reply gets through. */
-static int ended(struct tapxfer_handover *ho, struct genl_info *info,
-		 struct tapxfer_reply *r)
-{
-	int err;
-
-	mutex_lock(&ho->ho_lock);
-	err = tapxfer_fill_ended(r->skb, ho);
-	mutex_unlock(&ho->ho_lock);
-	if (err)
-		tapxfer_reply_free(r);
-	else
-		tapxfer_reply_send(r, info);
-	return 0;
 }
 
 static int thaw_doit(struct sk_buff *skb, struct genl_info *info)
@@ -437,13 +454,14 @@ static int thaw_doit(struct sk_buff *skb, struct genl_info *info)
 	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_CLAIMED),
 				     info->extack);
 	if (!err) {
-		err = tapxfer_thaw(ho, info->extack);
+		err = tapxfer_thaw(ho, r.skb, info->extack);
 		tapxfer_handover_done(ho);
 	}
+	/* The end is the end, whether or not the reply gets through. */
 	if (err)
 		tapxfer_reply_free(&r);
 	else
-		err = ended(ho, info, &r);
+		tapxfer_reply_send(&r, info);
 out:
 	tapxfer_handover_put(ho);
 	return err;
@@ -458,8 +476,11 @@ static int check_abort(struct sk_buff *skb, struct tapxfer_handover *ho,
 	if (info->attrs[TAPXFER_A_HANDOVER_TOKEN])
 		return check_token(ho, info);
 
+	/* The device may be moved, and the namespace that it left be deleted. */
 	mutex_lock(&ho->ho_lock);
+	rcu_read_lock();
 	admin = ho->ho_dev && caller_is_admin(skb, dev_net(ho->ho_dev));
+	rcu_read_unlock();
 	mutex_unlock(&ho->ho_lock);
 	if (admin)
 		return 0;
@@ -483,8 +504,8 @@ static int abort_doit(struct sk_buff *skb, struct genl_info *info)
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
 	if (err)
 		goto out;
-	if (tapxfer_end(ho, TAPXFER_EVENT_ABORTED)) {
-		err = ended(ho, info, &r);
+	if (tapxfer_end(ho, TAPXFER_EVENT_ABORTED, r.skb)) {
+		tapxfer_reply_send(&r, info);
 	} else {
 		NL_SET_ERR_MSG(info->extack, "the handover has ended");
 		err = -ENOENT;
@@ -567,7 +588,6 @@ struct genl_family tapxfer_family __ro_after_init = {
 	.module		= THIS_MODULE,
 	.ops		= tapxfer_ops,
 	.n_ops		= ARRAY_SIZE(tapxfer_ops),
-	.resv_start_op	= TAPXFER_CMD_EVENT + 1,
 	.mcgrps		= tapxfer_mcgrps,
 	.n_mcgrps	= ARRAY_SIZE(tapxfer_mcgrps),
 };

@@ -61,7 +61,12 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 		return NOTIFY_DONE;
 
 	switch (event) {
+	case NETDEV_REGISTER:
+	case NETDEV_CHANGENAME:
+		tapxfer_probe_names_changed();
+		return NOTIFY_DONE;
 	case NETDEV_UNREGISTER:
+		tapxfer_probe_names_changed();
 		/* Sent for a move to another network namespace as well. */
 		if (dev->reg_state == NETREG_UNREGISTERING)
 			unregistering(dev);

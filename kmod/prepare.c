@@ -7,49 +7,46 @@
 
 #include "internal.h"
 
+/*
+ * Find the device. From here on the handover can be found by it, so that a
+ * caller who stalls in its own memory does not keep the device from going.
+ */
 static int prepare_dev(struct tapxfer_handover *ho,
 		       const struct tapxfer_request *req,
+		       struct tapxfer_probe_dev *pd,
 		       struct netlink_ext_ack *extack)
 {
 	struct net_device *dev;
-	int err = -EOPNOTSUPP;
+	int err = 0;
 
-	dev = dev_get_by_index(req->net, req->ifindex);
+	rtnl_lock();
+	dev = __dev_get_by_index(req->net, req->ifindex);
 	if (!dev) {
 		NL_SET_ERR_MSG_ATTR(extack, req->dev_attr,
 				    "no such device in the caller's network namespace");
-		return -ENODEV;
-	}
-
-	rtnl_lock();
-	if (!tapxfer_dev_is_tun(dev)) {
+		err = -ENODEV;
+	} else if (!tapxfer_dev_is_tun(dev)) {
 		NL_SET_ERR_MSG_ATTR(extack, req->dev_attr,
 				    "the device is not a tun or tap");
-	} else if (!dev->netdev_ops->ndo_set_mac_address && !req->admin) {
-		NL_SET_ERR_MSG_ATTR(extack, req->dev_attr,
-				    "a tun (layer 3) device needs CAP_NET_ADMIN: its files cannot be told from a namesake's");
-		err = -EPERM;
+		err = -EOPNOTSUPP;
 	} else {
-		ho->ho_dev = dev;
-		netdev_tracker_alloc(dev, &ho->ho_dev_tracker, GFP_KERNEL);
-		err = 0;
+		tapxfer_probe_dev_init(pd, dev);
+		netdev_hold(dev, &ho->ho_dev_tracker, GFP_KERNEL);
+		WRITE_ONCE(ho->ho_dev, dev);
 	}
 	rtnl_unlock();
-
-	if (err)
-		dev_put(dev);
 	return err;
 }
 
-static int prepare_probe(struct tapxfer_handover *ho, struct file *file,
-			 const struct nlattr *attr,
+static int prepare_probe(struct file *file, const struct nlattr *attr,
+			 const struct tapxfer_probe_dev *pd,
 			 const struct tapxfer_scratch *scratch,
 			 struct netlink_ext_ack *extack)
 {
 	u32 flags;
 	int err;
 
-	err = tapxfer_probe_file(file, ho->ho_dev, scratch);
+	err = tapxfer_probe_file(file, pd, scratch);
 	if (!err)
 		err = tapxfer_probe_flags(file, scratch, &flags);
 	if (err == -EXDEV)
@@ -58,6 +55,9 @@ static int prepare_probe(struct tapxfer_handover *ho, struct file *file,
 	else if (err == -EBADFD)
 		NL_SET_ERR_MSG_ATTR(extack, attr,
 				    "the file is attached to no device, TUNSETIFF comes first");
+	else if (err == -ENOTUNIQ)
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "another tun or tap of this host has the tun's name, rename one");
 	else if (err)
 		NL_SET_ERR_MSG_ATTR(extack, attr,
 				    "the driver does not tell the file's device");
@@ -72,9 +72,10 @@ static int prepare_probe(struct tapxfer_handover *ho, struct file *file,
 	return 0;
 }
 
-/* Take hold of file number @i; handover_release() lets go of it. */
+/* Take hold of file number @i; whoever unpublishes the handover lets go. */
 static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 			 const struct nlattr *attr,
+			 const struct tapxfer_probe_dev *pd,
 			 const struct tapxfer_scratch *scratch,
 			 struct netlink_ext_ack *extack)
 {
@@ -117,7 +118,7 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 	q->q_sk = sock->sk;
 	q->q_sndbuf = sock->sk->sk_sndbuf;
 
-	err = prepare_probe(ho, file, attr, scratch, extack);
+	err = prepare_probe(file, attr, pd, scratch, extack);
 	if (err)
 		return err;
 
@@ -130,6 +131,7 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 
 static int prepare_queues(struct tapxfer_handover *ho,
 			  const struct tapxfer_request *req,
+			  const struct tapxfer_probe_dev *pd,
 			  struct netlink_ext_ack *extack)
 {
 	struct tapxfer_scratch scratch;
@@ -140,7 +142,8 @@ static int prepare_queues(struct tapxfer_handover *ho,
 	if (err)
 		return err;
 	for (i = 0; !err && i < req->nfds; i++)
-		err = prepare_queue(ho, i, req->fds[i], &scratch, extack);
+		err = prepare_queue(ho, i, req->fds[i], pd, &scratch,
+				    extack);
 	tapxfer_scratch_put(&scratch);
 	return err;
 }
@@ -165,8 +168,8 @@ static int prepare_count(struct tapxfer_handover *ho,
 	return -EINVAL;
 }
 
-/* Let it be found, and put the fence, open, before its files. */
-static int prepare_commit(struct tapxfer_handover *ho,
+/* Give it a state, and put the fence, open, before its files. */
+static int prepare_commit(struct tapxfer_handover *ho, const struct net *net,
 			  struct netlink_ext_ack *extack)
 {
 	struct tapxfer_handover *other;
@@ -176,15 +179,17 @@ static int prepare_commit(struct tapxfer_handover *ho,
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 
-	if (ho->ho_dev->reg_state != NETREG_REGISTERED) {
-		NL_SET_ERR_MSG(extack, "the device is being deleted");
+	/* What the caller may ask for was judged by that namespace. */
+	if (!ho->ho_dev || ho->ho_dev->reg_state != NETREG_REGISTERED ||
+	    !net_eq(dev_net(ho->ho_dev), net)) {
+		NL_SET_ERR_MSG(extack, "the device was deleted or moved meanwhile");
 		err = -ENODEV;
 		goto out;
 	}
 	err = prepare_count(ho, extack);
 	if (err)
 		goto out;
-	/* Not itself, which is not published yet. */
+	/* Not itself, which is not live yet. */
 	other = tapxfer_handover_on(ho->ho_dev);
 	if (other) {
 		tapxfer_handover_put(other);
@@ -199,8 +204,6 @@ static int prepare_commit(struct tapxfer_handover *ho,
 		if (err)
 			break;
 	}
-	if (!err)
-		err = tapxfer_handover_publish(ho);
 	if (err) {
 		if (err == -EEXIST) {
 			NL_SET_ERR_MSG(extack,
@@ -214,8 +217,8 @@ static int prepare_commit(struct tapxfer_handover *ho,
 
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_fence_raise(&ho->ho_queues[i]);
-	ho->ho_state = TAPXFER_STATE_PREPARED;
-	ho->ho_prepared_at = ktime_get_ns();
+	WRITE_ONCE(ho->ho_prepared_at, ktime_get_ns());
+	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_PREPARED);
 	kref_get(&ho->ho_ref);
 	queue_delayed_work(tapxfer_wq, &ho->ho_deadline_work,
 			   msecs_to_jiffies(ho->ho_deadline));
@@ -238,23 +241,33 @@ out:
 struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,
 					 struct netlink_ext_ack *extack)
 {
+	struct tapxfer_probe_dev pd;
 	struct tapxfer_handover *ho;
 	int err;
 
 	ho = tapxfer_handover_alloc(req->nfds);
-	if (IS_ERR(ho))
+	if (IS_ERR(ho)) {
+		NL_SET_ERR_MSG(extack, "no memory for a handover");
 		return ho;
+	}
 	ho->ho_hold = req->hold;
 	ho->ho_deadline = req->deadline;
 
-	err = prepare_dev(ho, req, extack);
-	if (!err)
-		err = prepare_queues(ho, req, extack);
-	if (!err)
-		err = prepare_commit(ho, extack);
+	err = tapxfer_handover_publish(ho);
 	if (err) {
-		tapxfer_handover_put(ho);
-		return ERR_PTR(err);
+		NL_SET_ERR_MSG(extack, "no memory for a handover");
+		goto out;
 	}
-	return ho;
+	err = prepare_dev(ho, req, &pd, extack);
+	if (!err)
+		err = prepare_queues(ho, req, &pd, extack);
+	if (!err)
+		err = prepare_commit(ho, req->net, extack);
+	if (!err)
+		return ho;
+
+	tapxfer_handover_unpublish(ho);
+out:
+	tapxfer_handover_put(ho);
+	return ERR_PTR(err);
 }

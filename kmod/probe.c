@@ -6,8 +6,11 @@
 #include <linux/if_arp.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 #include <linux/uaccess.h>
+#include <net/net_namespace.h>
 
 #include "internal.h"
 
@@ -30,8 +33,11 @@
  * the request makes the probe fail and no more. A name would be no proof:
  * names are the network namespace's, and the device may be in another.
  *
- * A tun device has no address to change. Its files are believed by name, and
- * only a caller with CAP_NET_ADMIN over the netdev's namespace may do so.
+ * A tun device has no address to change. Its files tell a name, through the
+ * driver's show_fdinfo, which writes into kernel memory. The name is a proof
+ * when, at the moment that the driver told it, no other device of the driver's
+ * had it in any network namespace. The notifier counts what can change that; a
+ * probe begins anew when the count moved, and gives up after some tries.
  */
 
 /* A task that is asking, for as long as it asks */
@@ -43,6 +49,11 @@ struct probe {
 
 static DEFINE_SPINLOCK(probe_lock);	/* protects probe_list and its members */
 static LIST_HEAD(probe_list);
+
+#define NAME_TRIES	8
+
+/* Devices that came, went, moved or got another name; written under rtnl */
+static atomic_t probe_names = ATOMIC_INIT(0);
 
 /**
  * tapxfer_scratch_get - a page in the caller's memory
@@ -127,6 +138,75 @@ static struct net_device *probe_address(struct file *file, unsigned short type,
 	return p.p_dev;
 }
 
+/**
+ * tapxfer_probe_names_changed - a tun/tap netdev's name is another's now
+ *
+ * Context: under rtnl.
+ */
+void tapxfer_probe_names_changed(void)
+{
+	atomic_inc(&probe_names);
+}
+
+/* The name that the driver tells of a file's device. */
+static int probe_name(struct file *file, char *name)
+{
+	char buf[64] = "";
+	struct seq_file m = { .buf = buf, .size = sizeof(buf) - 1 };
+
+	tapxfer_fence_tun_show(&m, file);
+	/* IFNAMSIZ is 16 */
+	if (sscanf(buf, "iff:\t%15s", name) != 1)
+		return -EBADFD;
+	return 0;
+}
+
+/* Under rtnl: the only device of the driver's that has this name, or NULL. */
+static const struct net_device *probe_only(const char *name)
+{
+	const struct net_device *only = NULL;
+	unsigned int n = 0;
+	struct net *net;
+
+	down_read(&net_rwsem);
+	for_each_net(net) {
+		const struct net_device *dev = __dev_get_by_name(net, name);
+
+		if (!dev || !tapxfer_dev_is_tun(dev) || strcmp(dev->name, name))
+			continue;
+		only = dev;
+		n++;
+	}
+	up_read(&net_rwsem);
+	return n == 1 ? only : NULL;
+}
+
+static int probe_by_name(struct file *file, const struct net_device *dev)
+{
+	char name[IFNAMSIZ];
+	unsigned int i;
+	int names, err;
+
+	for (i = 0; i < NAME_TRIES; i++) {
+		names = atomic_read(&probe_names);
+		err = probe_name(file, name);
+		if (err)
+			return err;
+
+		rtnl_lock();
+		if (atomic_read(&probe_names) == names) {
+			const struct net_device *only = probe_only(name);
+
+			rtnl_unlock();
+			if (!only)
+				return -ENOTUNIQ;
+			return only == dev ? 0 : -EXDEV;
+		}
+		rtnl_unlock();
+	}
+	return -EAGAIN;
+}
+
 static int probe_iff(struct file *file, const struct tapxfer_scratch *s,
 		     struct ifreq *ifr)
 {
@@ -142,16 +222,33 @@ static int probe_iff(struct file *file, const struct tapxfer_scratch *s,
 }
 
 /**
+ * tapxfer_probe_dev_init - what a probe needs to know of a device
+ * @pd: to be filled in
+ * @dev: a tun/tap netdev, under rtnl or with a reference
+ */
+void tapxfer_probe_dev_init(struct tapxfer_probe_dev *pd,
+			    const struct net_device *dev)
+{
+	pd->dev = dev;
+	pd->type = dev->type;
+	pd->has_address = dev->netdev_ops->ndo_set_mac_address;
+}
+
+/**
  * tapxfer_probe_file - whether a file is a queue of a netdev
  * @file: a tun file
- * @dev: a tun/tap netdev, to which the caller owns a reference
+ * @pd: the netdev
  * @s: scratch page
+ *
+ * The answer is about the netdev that was at @pd's address at that moment: the
+ * caller sees to it that it is still the same.
  *
  * Context: takes rtnl.
  * Return: 0, -EXDEV when it is a queue of another netdev, -EBADFD when it is
- * attached to none, or another errno of the driver's.
+ * attached to none, -ENOTUNIQ when a tun's name is no proof, -EAGAIN when names
+ * change too fast, or another errno of the driver's.
  */
-int tapxfer_probe_file(struct file *file, struct net_device *dev,
+int tapxfer_probe_file(struct file *file, const struct tapxfer_probe_dev *pd,
 		       const struct tapxfer_scratch *s)
 {
 	struct ifreq ifr;
@@ -161,9 +258,9 @@ int tapxfer_probe_file(struct file *file, struct net_device *dev,
 	if (err)
 		return err;
 
-	if (dev->netdev_ops->ndo_set_mac_address)
-		return probe_address(file, dev->type, s) == dev ? 0 : -EXDEV;
-	return strcmp(ifr.ifr_name, dev->name) ? -EXDEV : 0;
+	if (!pd->has_address)
+		return probe_by_name(file, pd->dev);
+	return probe_address(file, pd->type, s) == pd->dev ? 0 : -EXDEV;
 }
 
 /**

@@ -180,21 +180,32 @@ void tapxfer_ring_park(struct tapxfer_ring *r)
 	r->r_spare = ring_swap(ring, r->r_spare, r->r_hold, n);
 	ring->consumer_head = r->r_hold + RING_RESERVE;
 	ring->consumer_tail = r->r_hold + RING_RESERVE;
+	r->r_array = ring->queue;
 	r->r_pending = n;
 	r->r_parked = true;
 	ring_unlock(ring, flags);
 }
 
-/* Packets in a parked ring; under its producer_lock, or as a snapshot. */
+/*
+ * Whether the ring is still as it was parked. Nobody resizes a parked ring of a
+ * device that is being handed over; but a mistake about which device that is
+ * must not become one about whose memory this is.
+ */
+static bool ring_is_ours(const struct tapxfer_ring *r)
+{
+	return r->r_ring->queue == r->r_array && r->r_ring->size == r->r_hold;
+}
+
+/* Packets in a parked ring; under its locks. */
 static unsigned int ring_count(const struct tapxfer_ring *r,
 			       unsigned int *put_back)
 {
 	const struct ptr_ring *ring = r->r_ring;
-	unsigned int n = READ_ONCE(ring->producer);
+	unsigned int n = ring->producer;
 
-	if (!n && READ_ONCE(ring->queue[0]))
+	if (!n && ring->queue[0])
 		n = r->r_hold;
-	*put_back = r->r_hold + RING_RESERVE - READ_ONCE(ring->consumer_head);
+	*put_back = r->r_hold + RING_RESERVE - ring->consumer_head;
 	return n + *put_back;
 }
 
@@ -213,6 +224,9 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 		return;
 
 	flags = ring_lock(ring);
+	r->r_parked = false;
+	if (WARN_ON_ONCE(!ring_is_ours(r)))
+		goto out;
 	r->r_held = ring_count(r, &r->r_put_back);
 	if (!r->r_put_back) {
 		WRITE_ONCE(ring->consumer_head, 0);
@@ -225,7 +239,7 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 			ring->producer = r->r_hold;
 		__ptr_ring_set_size(ring, r->r_hold + RING_RESERVE);
 	}
-	r->r_parked = false;
+out:
 	ring_unlock(ring, flags);
 }
 
@@ -239,10 +253,17 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back)
 {
-	if (r->r_parked)
-		return ring_count(r, put_back);
+	unsigned int held = r->r_held;
+	unsigned long flags;
+
 	*put_back = r->r_put_back;
-	return r->r_held;
+	if (r->r_parked) {
+		flags = ring_lock(r->r_ring);
+		if (ring_is_ours(r))
+			held = ring_count(r, put_back);
+		ring_unlock(r->r_ring, flags);
+	}
+	return held;
 }
 
 /**
@@ -261,8 +282,13 @@ int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len)
 	void **queue;
 	int n;
 
-	if (READ_ONCE(ring->size) == len)
-		return 0;
+	flags = ring_lock(ring);
+	n = ring->size == len ? 0 : ring_copy(ring, NULL, len);
+	if (ring->size == len || n < 0) {
+		ring_unlock(ring, flags);
+		return n < 0 ? -EAGAIN : 0;
+	}
+	ring_unlock(ring, flags);
 
 	queue = ring_array(len);
 	if (!queue)

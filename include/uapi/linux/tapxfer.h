@@ -11,8 +11,11 @@
  *   - the token, which only the call that began the handover returns, is the
  *     right to go on with it;
  *   - CAP_NET_ADMIN over the device's network namespace is needed for more
- *     than the default hold and deadline, to begin on a tun (layer 3) device
- *     and to abort another's handover without its token.
+ *     than the default hold and deadline, and to abort another's handover
+ *     without its token;
+ *   - what takes descriptors from the sending process, or puts some there
+ *     (prepare, a hold or freeze that begins a handover, claim), must be sent
+ *     over a netlink socket that a process of the same user has opened.
  *
  * Errors. Each comes with an extack message that says which of the causes it
  * was, and with the offending attribute where there is one:
@@ -20,10 +23,14 @@
  *   EINVAL      an attribute is missing, or its value cannot be (hold 0,
  *               deadline 0, a file twice, a queue file missing, an id
  *               together with files); a hold below what is already queued
- *   ERANGE      hold or deadline above the family's limit
- *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token
+ *   ERANGE      hold, deadline or timeout above the family's limit
+ *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token;
+ *               the socket was opened by another user
  *   EBADF       no such file descriptor
+ *   EBADFD      the file is attached to no netdev
  *   ENODEV      no such netdev in this network namespace
+ *   ENOTUNIQ    a tun (layer 3) whose name another tun or tap of the host has,
+ *               in whatever network namespace: its files cannot be told apart
  *   EOPNOTSUPP  the netdev is not a tun or tap; a file is no tun file;
  *               IFF_NAPI_FRAGS; the caller has no address space
  *   EXDEV       a file is a queue of another device
@@ -31,9 +38,10 @@
  *               command on the handover is under way
  *   ENOENT      no such handover: never was, or has ended
  *   EPROTO      the handover is not in a state for this command
- *   ESTALE      queues were added or removed since the prepare
+ *   ESTALE      queues were added or removed since the prepare, or the tx
+ *               queue length grew: abort and begin anew
  *   ETIMEDOUT   freeze: writes or ioctls in flight did not end in time; the
- *               handover is holding as before
+ *               handover is holding, freeze again
  *   ECANCELED   the handover ended (abort, deadline, device deleted) while
  *               the command was under way
  *   EMFILE      claim: no room for all files in the caller's table; nothing
@@ -135,6 +143,7 @@ enum {
 	TAPXFER_A_CAP_HOLD_MAX,		/* u32, packets a queue */
 	TAPXFER_A_CAP_DEADLINE_DEFAULT,	/* u32, ms */
 	TAPXFER_A_CAP_DEADLINE_MAX,	/* u32, ms */
+	TAPXFER_A_CAP_TIMEOUT_MAX,	/* u32, ms */
 	TAPXFER_A_CAP_QUEUES_MAX,	/* u32 */
 	TAPXFER_A_CAP_MODULE_VERSION,	/* string */
 	TAPXFER_A_CAP_PAD,

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A handover's way from one state to the next: hold, freeze, and the end.
+ */
+#include <linux/rtnetlink.h>
+#include <linux/timekeeping.h>
+
+#include "internal.h"
+
+/* Under ho_lock, each time that a command has taken it again. */
+static int handover_check_live(struct tapxfer_handover *ho,
+			       struct netlink_ext_ack *extack)
+{
+	if (tapxfer_is_live(ho))
+		return 0;
+	NL_SET_ERR_MSG(extack,
+		       "the handover ended meanwhile: abort, deadline, or device deleted");
+	return -ECANCELED;
+}
+
+/**
+ * tapxfer_check_queues - whether a handover has all queues of its device
+ * @ho: the handover
+ * @extack: for errors
+ *
+ * Context: under rtnl, which keeps the number as it is, and ho_lock.
+ * Return: 0, -ESTALE, or an errno of the driver's.
+ */
+int tapxfer_check_queues(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack)
+{
+	unsigned int enabled, detached;
+	int err;
+
+	ASSERT_RTNL();
+	err = tapxfer_dev_counts(ho->ho_dev, ho->ho_info, &enabled, &detached);
+	if (err) {
+		NL_SET_ERR_MSG(extack,
+			       "the driver does not tell the device's queues");
+		return err;
+	}
+	if (enabled + detached != ho->ho_nqueues) {
+		NL_SET_ERR_MSG(extack,
+			       "a queue was opened or closed since the prepare, abort and begin anew");
+		return -ESTALE;
+	}
+	return 0;
+}
+
+/**
+ * tapxfer_restore_files - take back what a claimant did to the open files
+ * @ho: the handover; nothing is done when it was never frozen
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_restore_files(struct tapxfer_handover *ho)
+{
+	unsigned int i;
+
+	if (!ho->ho_frozen_at)
+		return;
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_restore_nonblock(&ho->ho_queues[i]);
+}
+
+static int hold_check(struct tapxfer_handover *ho,
+		      struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		err = tapxfer_ring_check(&ho->ho_queues[i].q_ring);
+		if (err == -ENOSPC) {
+			NL_SET_ERR_MSG(extack,
+				       "a queue has more packets than it shall hold, ask for a larger hold");
+			return -EINVAL;
+		}
+		if (err) {
+			NL_SET_ERR_MSG(extack,
+				       "the tx queue length grew since the prepare, abort and begin anew");
+			return err;
+		}
+	}
+	return 0;
+}
+
+/**
+ * tapxfer_hold - park the rings of a prepared handover
+ * @ho: the handover, its command begun
+ * @extack: for errors
+ *
+ * Return: 0; or an errno, and nothing was changed.
+ */
+int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+	int err;
+
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+	err = handover_check_live(ho, extack);
+	if (!err)
+		err = tapxfer_check_queues(ho, extack);
+	if (!err)
+		err = hold_check(ho, extack);
+	if (err)
+		goto out;
+
+	ho->ho_tx_dropped = tapxfer_dev_tx_dropped(ho->ho_dev);
+	WRITE_ONCE(ho->ho_fence, ho->ho_fence | TAPXFER_FENCE_READ);
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_park(&ho->ho_queues[i]);
+	ho->ho_state = TAPXFER_STATE_HOLDING;
+	ho->ho_holding_at = ktime_get_ns();
+	tapxfer_event(ho, TAPXFER_EVENT_HOLDING);
+out:
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return err;
+}
+
+static int freeze_raise(struct tapxfer_handover *ho,
+			struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+	int err;
+
+	mutex_lock(&ho->ho_lock);
+	err = handover_check_live(ho, extack);
+	/* TUNGETSNDBUF answers from it as soon as the fence is up. */
+	for (i = 0; !err && i < ho->ho_nqueues; i++)
+		WRITE_ONCE(ho->ho_queues[i].q_sndbuf,
+			   READ_ONCE(ho->ho_queues[i].q_sk->sk_sndbuf));
+	if (!err)
+		WRITE_ONCE(ho->ho_fence, ho->ho_fence | TAPXFER_FENCE_WRITE);
+	mutex_unlock(&ho->ho_lock);
+	return err;
+}
+
+static int freeze_close(struct tapxfer_handover *ho,
+			struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+	int err;
+
+	mutex_lock(&ho->ho_lock);
+	err = handover_check_live(ho, extack);
+	for (i = 0; !err && i < ho->ho_nqueues; i++)
+		tapxfer_queue_close(&ho->ho_queues[i]);
+	mutex_unlock(&ho->ho_lock);
+	return err;
+}
+
+static void freeze_undo(struct tapxfer_handover *ho)
+{
+	unsigned int i;
+
+	mutex_lock(&ho->ho_lock);
+	if (tapxfer_is_live(ho)) {
+		WRITE_ONCE(ho->ho_fence, ho->ho_fence & ~TAPXFER_FENCE_WRITE);
+		for (i = 0; i < ho->ho_nqueues; i++)
+			tapxfer_queue_open(&ho->ho_queues[i]);
+		wake_up_all(&ho->ho_wait);
+		for (i = 0; i < ho->ho_nqueues; i++)
+			tapxfer_queue_wake(&ho->ho_queues[i]);
+	}
+	mutex_unlock(&ho->ho_lock);
+}
+
+/* Ask the files; not under ho_lock, since tun takes rtnl. */
+static int freeze_export(struct tapxfer_handover *ho,
+			 struct tapxfer_dev_state *st,
+			 struct netlink_ext_ack *extack)
+{
+	struct tapxfer_scratch scratch;
+	unsigned int i;
+	u32 flags;
+	int err;
+
+	err = tapxfer_scratch_get(&scratch, extack);
+	if (err)
+		return err;
+
+	err = tapxfer_probe_state(ho->ho_queues[0].q_file, &scratch, st);
+	for (i = 0; !err && i < ho->ho_nqueues; i++) {
+		struct tapxfer_queue *q = &ho->ho_queues[i];
+
+		err = tapxfer_probe_flags(q->q_file, &scratch, &flags);
+		q->q_detached = flags & IFF_DETACH_QUEUE;
+		q->q_nonblock = q->q_file->f_flags & O_NONBLOCK;
+	}
+	if (err)
+		NL_SET_ERR_MSG(extack,
+			       "the driver does not tell the state of a queue");
+
+	tapxfer_scratch_put(&scratch);
+	return err;
+}
+
+static int freeze_commit(struct tapxfer_handover *ho,
+			 struct tapxfer_dev_state *st,
+			 struct netlink_ext_ack *extack)
+{
+	int err;
+
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+	err = handover_check_live(ho, extack);
+	if (!err)
+		err = tapxfer_check_queues(ho, extack);
+	if (!err)
+		err = tapxfer_dev_state(ho->ho_dev, ho->ho_info, st);
+	if (!err) {
+		st->sndbuf = ho->ho_queues[0].q_sndbuf;
+		ho->ho_export = *st;
+		ho->ho_state = TAPXFER_STATE_FROZEN;
+		ho->ho_frozen_at = ktime_get_ns();
+		tapxfer_event(ho, TAPXFER_EVENT_FROZEN);
+	}
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return err;
+}
+
+/**
+ * tapxfer_freeze - close the write side of a holding handover, take its state
+ * @ho: the handover, its command begun
+ * @timeout_ms: how long to wait for writes and setter ioctls in flight
+ * @extack: for errors
+ *
+ * Return: 0; or an errno, and the handover holds as before, unless it ended
+ * meanwhile (-ECANCELED).
+ */
+int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
+		   struct netlink_ext_ack *extack)
+{
+	struct tapxfer_dev_state st = {};
+	int err;
+
+	err = freeze_raise(ho, extack);
+	if (err)
+		return err;
+
+	err = tapxfer_fence_wait(ho, timeout_ms);
+	if (err == -ETIMEDOUT)
+		NL_SET_ERR_MSG(extack,
+			       "a write or ioctl in flight did not end in time, stop the writer");
+	else if (err == -EINTR)
+		NL_SET_ERR_MSG(extack,
+			       "a signal came while waiting for writes in flight");
+	else
+		err = freeze_close(ho, extack);
+	if (!err)
+		err = freeze_export(ho, &st, extack);
+	if (!err)
+		err = freeze_commit(ho, &st, extack);
+	if (err)
+		freeze_undo(ho);
+	return err;
+}
+
+/* Let traffic go on. Under ho_lock, from any live state; see the DOC block. */
+static void handover_lift(struct tapxfer_handover *ho)
+{
+	unsigned int i;
+
+	/* The rings first: a read that passed a lowered fence would take the
+	 * reserve of a parked ring for the whole of it.
+	 */
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_unpark(&ho->ho_queues[i]);
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_open(&ho->ho_queues[i]);
+	WRITE_ONCE(ho->ho_fence, 0);
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_fence_remove(&ho->ho_queues[i]);
+
+	wake_up_all(&ho->ho_wait);
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_wake(&ho->ho_queues[i]);
+}
+
+static void handover_end(struct tapxfer_handover *ho, enum tapxfer_event event)
+{
+	bool held = ho->ho_holding_at;
+	unsigned int i;
+
+	if (event != TAPXFER_EVENT_THAWED)
+		tapxfer_restore_files(ho);
+	handover_lift(ho);
+	ho->ho_ended_at = ktime_get_ns();
+	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_DRAINING);
+	if (held)
+		ho->ho_dropped = tapxfer_dev_tx_dropped(ho->ho_dev) -
+				 ho->ho_tx_dropped;
+	tapxfer_claim_drop(ho);
+	if (cancel_delayed_work(&ho->ho_deadline_work))
+		tapxfer_handover_put(ho);
+	tapxfer_event(ho, event);
+	/* The arrays that the parked ones took the place of. */
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_ring_free(&ho->ho_queues[i].q_ring);
+}
+
+/**
+ * tapxfer_end - end a handover: an abort or the deadline
+ * @ho: the handover
+ * @event: which
+ * @reply: to be filled in, as with tapxfer_fill_ended(), or NULL
+ *
+ * Return: false when it had ended before.
+ */
+bool tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event,
+		 struct sk_buff *reply)
+{
+	bool live;
+
+	mutex_lock(&ho->ho_lock);
+	live = tapxfer_is_live(ho);
+	if (live) {
+		handover_end(ho, event);
+		if (reply)
+			tapxfer_fill_ended(reply, ho);
+		tapxfer_drain_start(ho);
+	}
+	mutex_unlock(&ho->ho_lock);
+	return live;
+}
+
+/**
+ * tapxfer_thaw - let traffic go on after a claim
+ * @ho: the handover, its command begun
+ * @reply: to be filled in, as with tapxfer_fill_ended()
+ * @extack: for errors
+ *
+ * Return: 0, or -ECANCELED when the claim or the handover ended meanwhile.
+ */
+int tapxfer_thaw(struct tapxfer_handover *ho, struct sk_buff *reply,
+		 struct netlink_ext_ack *extack)
+{
+	int err;
+
+	mutex_lock(&ho->ho_lock);
+	err = handover_check_live(ho, extack);
+	if (!err && ho->ho_state != TAPXFER_STATE_CLAIMED) {
+		NL_SET_ERR_MSG(extack,
+			       "the claimant has exited, claim anew or abort");
+		err = -ECANCELED;
+	}
+	if (!err) {
+		handover_end(ho, TAPXFER_EVENT_THAWED);
+		tapxfer_fill_ended(reply, ho);
+		tapxfer_drain_start(ho);
+	}
+	mutex_unlock(&ho->ho_lock);
+	return err;
+}
+
+/**
+ * tapxfer_gone - a device is about to be deleted
+ * @ho: a handover, of this device or another
+ * @dev: the device
+ *
+ * Context: under rtnl, before the driver's uninit.
+ */
+void tapxfer_gone(struct tapxfer_handover *ho, struct net_device *dev)
+{
+	mutex_lock(&ho->ho_lock);
+	if (ho->ho_dev == dev) {
+		if (tapxfer_is_live(ho)) {
+			handover_end(ho, TAPXFER_EVENT_GONE);
+			tapxfer_drain_start(ho);
+		}
+		netdev_put(ho->ho_dev, &ho->ho_dev_tracker);
+		WRITE_ONCE(ho->ho_dev, NULL);
+	}
+	mutex_unlock(&ho->ho_lock);
+}
+
+/**
+ * tapxfer_deadline - the deadline has passed
+ * @work: ho_deadline_work, which owns a reference
+ */
+void tapxfer_deadline(struct work_struct *work)
+{
+	struct tapxfer_handover *ho = container_of(to_delayed_work(work),
+						   struct tapxfer_handover,
+						   ho_deadline_work);
+
+	tapxfer_end(ho, TAPXFER_EVENT_EXPIRED, NULL);
+	tapxfer_handover_put(ho);
+}
