@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* Questions: capabilities and devices. */
+#include <errno.h>
+
+#include "internal.h"
+
+EXPORT int tapxfer_caps(struct tapxfer *tx, struct tapxfer_info **caps)
+{
+	struct txl_req req;
+	int err;
+
+	*caps = NULL;
+	err = txl_req_init(tx, &req, TXL_SET_CAP, TAPXFER_CMD_CAP_GET, 0);
+	if (err)
+		return err;
+	err = txl_talk_one(tx, &req, false, NULL, caps);
+	txl_req_free(&req);
+	return err;
+}
+
+EXPORT int tapxfer_dev_get(struct tapxfer *tx, unsigned int ifindex, int fd,
+			   struct tapxfer_info **dev)
+{
+	struct txl_req req;
+	int err;
+
+	*dev = NULL;
+	if (!ifindex && fd < 0)
+		return txl_error_set(tx, -EINVAL,
+				     "neither an interface nor a file was named");
+	if (!ifindex) {
+		err = txl_tun_ifindex(tx, fd, &ifindex);
+		if (err)
+			return err;
+	}
+
+	err = txl_req_init(tx, &req, TXL_SET_DEV, TAPXFER_CMD_DEV_GET, 64);
+	if (err)
+		return err;
+	mnl_attr_put_u32(req.nlh, TAPXFER_A_DEV_IFINDEX, ifindex);
+	if (fd >= 0)
+		mnl_attr_put_u32(req.nlh, TAPXFER_A_DEV_FD, (uint32_t)fd);
+	err = txl_talk_one(tx, &req, false, NULL, dev);
+	txl_req_free(&req);
+	return err;
+}
+
+EXPORT int tapxfer_dev_list(struct tapxfer *tx, tapxfer_info_cb cb, void *data)
+{
+	return txl_dump(tx, TXL_SET_DEV, TAPXFER_CMD_DEV_GET, cb, data);
+}

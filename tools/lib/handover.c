@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/* A handover's steps. */
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "internal.h"
+
+/*
+ * More than any device has, to bound the request. Up to here the kernel says
+ * what is wrong.
+ */
+#define FDS_MAX		4096
+
+/* Room for id, token, ifindex and the numbers of the options. */
+#define ROOM		128
+
+/* Copy the caller's options, which may be older or newer than ours. */
+static int opts_get(struct tapxfer *tx, const struct tapxfer_opts *from,
+		    uint32_t allowed, struct tapxfer_opts *opts)
+{
+	const char *p = (const char *)from;
+	uint32_t i;
+
+	memset(opts, 0, sizeof(*opts));
+	if (!from)
+		return 0;
+	if (from->size < offsetof(struct tapxfer_opts, hold))
+		return txl_error_set(tx, -EINVAL, "the options have no size");
+
+	for (i = sizeof(*opts); i < from->size; i++)
+		if (p[i])
+			return txl_error_set(tx, -E2BIG,
+					     "an option that this version of the library does not know");
+	memcpy(opts, from,
+	       from->size < sizeof(*opts) ? from->size : sizeof(*opts));
+
+	if (opts->set & TAPXFER_OPT_HOLD & ~allowed)
+		return txl_error_set(tx, -EINVAL,
+				     "the hold limit goes with the call that begins the handover");
+	if (opts->set & TAPXFER_OPT_DEADLINE & ~allowed)
+		return txl_error_set(tx, -EINVAL,
+				     "the deadline goes with the call that begins the handover");
+	if (opts->set & TAPXFER_OPT_TIMEOUT & ~allowed)
+		return txl_error_set(tx, -EINVAL,
+				     "the timeout goes with the call that freezes");
+	if (opts->set & ~allowed)
+		return txl_error_set(tx, -EINVAL,
+				     "an option that this version of the library does not know");
+	return 0;
+}
+
+static void opts_put(struct nlmsghdr *nlh, const struct tapxfer_opts *opts)
+{
+	if (opts->set & TAPXFER_OPT_HOLD)
+		mnl_attr_put_u32(nlh, TAPXFER_A_HANDOVER_HOLD, opts->hold);
+	if (opts->set & TAPXFER_OPT_DEADLINE)
+		mnl_attr_put_u32(nlh, TAPXFER_A_HANDOVER_DEADLINE,
+				 opts->deadline);
+	if (opts->set & TAPXFER_OPT_TIMEOUT)
+		mnl_attr_put_u32(nlh, TAPXFER_A_HANDOVER_TIMEOUT,
+				 opts->timeout);
+}
+
+static int prepare(struct tapxfer *tx, unsigned int ifindex, const int *fds,
+		   size_t nfds, const struct tapxfer_opts *opts,
+		   struct tapxfer_token *token, struct tapxfer_info **ho)
+{
+	struct txl_req req;
+	size_t i;
+	int err;
+
+	if (nfds > FDS_MAX)
+		return txl_error_set(tx, -E2BIG, "more than %d files",
+				     FDS_MAX);
+	if (!ifindex && nfds) {
+		err = txl_tun_ifindex(tx, fds[0], &ifindex);
+		if (err)
+			return err;
+	}
+
+	err = txl_req_init(tx, &req, TXL_SET_HANDOVER, TAPXFER_CMD_PREPARE,
+			   ROOM + nfds * 8);
+	if (err)
+		return err;
+	if (ifindex)
+		mnl_attr_put_u32(req.nlh, TAPXFER_A_HANDOVER_IFINDEX, ifindex);
+	for (i = 0; i < nfds; i++)
+		mnl_attr_put_u32(req.nlh, TAPXFER_A_HANDOVER_FD,
+				 (uint32_t)fds[i]);
+	opts_put(req.nlh, opts);
+	/* memory first: the answer brings the token, which comes only once */
+	err = txl_talk_one(tx, &req, true, token, ho);
+	txl_req_free(&req);
+	return err;
+}
+
+static int go_on(struct tapxfer *tx, uint8_t cmd, uint32_t id,
+		 const struct tapxfer_token *token,
+		 const struct tapxfer_opts *opts, struct tapxfer_info **ho)
+{
+	struct txl_req req;
+	int err;
+
+	err = txl_req_init(tx, &req, TXL_SET_HANDOVER, cmd, ROOM);
+	if (err)
+		return err;
+	mnl_attr_put_u32(req.nlh, TAPXFER_A_HANDOVER_ID, id);
+	if (token)
+		mnl_attr_put(req.nlh, TAPXFER_A_HANDOVER_TOKEN,
+			     sizeof(token->bytes), token->bytes);
+	if (opts)
+		opts_put(req.nlh, opts);
+	err = txl_talk_one(tx, &req, !!ho, NULL, ho);
+	txl_req_free(&req);
+	return err;
+}
+
+/*
+ * From the files to @cmd. The prepare comes apart, so that we have the token,
+ * and with it the right to abort, before anything holds traffic.
+ */
+static int begin(struct tapxfer *tx, uint8_t cmd, unsigned int ifindex,
+		 const int *fds, size_t nfds, const struct tapxfer_opts *user,
+		 struct tapxfer_token *token, struct tapxfer_info **ho)
+{
+	uint32_t allowed = TAPXFER_OPT_HOLD | TAPXFER_OPT_DEADLINE;
+	struct tapxfer_info *begun = NULL;
+	struct tapxfer_opts opts, late;
+	struct txl_error error;
+	uint32_t id;
+	int err;
+
+	*ho = NULL;
+	tapxfer_token_wipe(token);
+	if (cmd == TAPXFER_CMD_FREEZE)
+		allowed |= TAPXFER_OPT_TIMEOUT;
+	err = opts_get(tx, user, allowed, &opts);
+	if (err)
+		return err;
+	late = opts;
+	opts.set &= ~TAPXFER_OPT_TIMEOUT;
+	late.set &= TAPXFER_OPT_TIMEOUT;
+
+	err = prepare(tx, ifindex, fds, nfds, &opts, token, &begun);
+	if (err) {
+		tapxfer_token_wipe(token);
+		return err;
+	}
+	if (cmd == TAPXFER_CMD_PREPARE) {
+		*ho = begun;
+		return 0;
+	}
+
+	id = (uint32_t)tapxfer_info_u64(begun, TAPXFER_A_HANDOVER_ID);
+	tapxfer_info_free(begun);
+	err = go_on(tx, cmd, id, token, &late, ho);
+	if (err) {
+		error = tx->error;
+		go_on(tx, TAPXFER_CMD_ABORT, id, token, NULL, NULL);
+		tx->error = error;
+		tapxfer_token_wipe(token);
+	}
+	return err;
+}
+
+EXPORT int tapxfer_prepare(struct tapxfer *tx, unsigned int ifindex,
+			   const int *fds, size_t nfds,
+			   const struct tapxfer_opts *opts,
+			   struct tapxfer_token *token,
+			   struct tapxfer_info **ho)
+{
+	return begin(tx, TAPXFER_CMD_PREPARE, ifindex, fds, nfds, opts, token,
+		     ho);
+}
+
+EXPORT int tapxfer_hold(struct tapxfer *tx, unsigned int ifindex,
+			const int *fds, size_t nfds,
+			const struct tapxfer_opts *opts,
+			struct tapxfer_token *token, struct tapxfer_info **ho)
+{
+	return begin(tx, TAPXFER_CMD_HOLD, ifindex, fds, nfds, opts, token, ho);
+}
+
+EXPORT int tapxfer_freeze(struct tapxfer *tx, unsigned int ifindex,
+			  const int *fds, size_t nfds,
+			  const struct tapxfer_opts *opts,
+			  struct tapxfer_token *token,
+			  struct tapxfer_info **ho)
+{
+	return begin(tx, TAPXFER_CMD_FREEZE, ifindex, fds, nfds, opts, token,
+		     ho);
+}
+
+EXPORT int tapxfer_hold_id(struct tapxfer *tx, uint32_t id,
+			   const struct tapxfer_token *token,
+			   const struct tapxfer_opts *user,
+			   struct tapxfer_info **ho)
+{
+	struct tapxfer_opts opts;
+	int err;
+
+	if (ho)
+		*ho = NULL;
+	err = opts_get(tx, user, 0, &opts);
+	if (err)
+		return err;
+	return go_on(tx, TAPXFER_CMD_HOLD, id, token, &opts, ho);
+}
+
+EXPORT int tapxfer_freeze_id(struct tapxfer *tx, uint32_t id,
+			     const struct tapxfer_token *token,
+			     const struct tapxfer_opts *user,
+			     struct tapxfer_info **ho)
+{
+	struct tapxfer_opts opts;
+	int err;
+
+	if (ho)
+		*ho = NULL;
+	err = opts_get(tx, user, TAPXFER_OPT_TIMEOUT, &opts);
+	if (err)
+		return err;
+	return go_on(tx, TAPXFER_CMD_FREEZE, id, token, &opts, ho);
+}
+
+EXPORT int tapxfer_claim(struct tapxfer *tx, uint32_t id,
+			 const struct tapxfer_token *token,
+			 struct tapxfer_info **ho)
+{
+	*ho = NULL;
+	return go_on(tx, TAPXFER_CMD_CLAIM, id, token, NULL, ho);
+}
+
+EXPORT int tapxfer_thaw(struct tapxfer *tx, uint32_t id,
+			const struct tapxfer_token *token,
+			struct tapxfer_info **ho)
+{
+	if (ho)
+		*ho = NULL;
+	return go_on(tx, TAPXFER_CMD_THAW, id, token, NULL, ho);
+}
+
+EXPORT int tapxfer_abort(struct tapxfer *tx, uint32_t id,
+			 const struct tapxfer_token *token,
+			 struct tapxfer_info **ho)
+{
+	if (ho)
+		*ho = NULL;
+	return go_on(tx, TAPXFER_CMD_ABORT, id, token, NULL, ho);
+}
+
+EXPORT int tapxfer_handover_get(struct tapxfer *tx, uint32_t id,
+				struct tapxfer_info **ho)
+{
+	*ho = NULL;
+	return go_on(tx, TAPXFER_CMD_HANDOVER_GET, id, NULL, NULL, ho);
+}
+
+EXPORT int tapxfer_handover_list(struct tapxfer *tx, tapxfer_info_cb cb,
+				 void *data)
+{
+	return txl_dump(tx, TXL_SET_HANDOVER, TAPXFER_CMD_HANDOVER_GET, cb,
+			data);
+}

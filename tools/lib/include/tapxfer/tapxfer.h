@@ -1,0 +1,776 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libtapxfer: hand the queues of a tun/tap netdev from one process to another.
+ *
+ * The source's side, or that of whoever may look into it:
+ *
+ *	struct tapxfer_token token;
+ *	struct tapxfer_info *ho;
+ *	struct tapxfer *tx;
+ *
+ *	tapxfer_open(&tx);
+ *	tapxfer_freeze(tx, 0, fds, nfds, NULL, &token, &ho);
+ *	id = tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID);
+ *
+ * The target's side, which got id and token by a channel of its own:
+ *
+ *	tapxfer_claim(tx, id, &token, &ho);
+ *	nfds = tapxfer_info_fds(ho, fds, 256);
+ *	tapxfer_thaw(tx, id, &token, NULL);
+ *
+ * Conventions:
+ *
+ *   - Functions that can fail return 0 (or a count, where they say so) on
+ *     success and a negative errno on failure. The errnos of the kernel's own
+ *     checks are listed in linux/tapxfer.h; tapxfer_error() has the text.
+ *   - Objects are opaque. An object that a function returns through a pointer
+ *     belongs to the caller, who frees it with the function named there; on
+ *     failure the pointer is set to NULL. A free function takes NULL too.
+ *   - Structures that the caller allocates begin with their size. Later
+ *     versions append members; the library touches no more than size says.
+ *   - Times are nanoseconds where the kernel tells them and milliseconds
+ *     where the caller gives them, as in linux/tapxfer.h.
+ *   - The library has no global state. A handle, and each object that came
+ *     from a call on it, is for one thread at a time; different handles may
+ *     be used by different threads at once. A handle does not survive a
+ *     fork: the child must not use its parent's.
+ *   - No call is a cancellation point of the library's own making and no
+ *     signal is blocked; an interrupted system call is repeated.
+ */
+#ifndef TAPXFER_TAPXFER_H
+#define TAPXFER_TAPXFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <linux/tapxfer.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A connection to the kernel, bound to one network namespace. */
+struct tapxfer;
+
+/**
+ * An object as the kernel told it: capabilities, a device, a handover, a
+ * queue of a handover or an event. It is a set of attributes, read by their
+ * numbers from linux/tapxfer.h, so that an attribute of a later kernel can be
+ * read without a later library.
+ */
+struct tapxfer_info;
+
+/** Queue files of a process, duplicated into this one. */
+struct tapxfer_queues;
+
+/* ------------------------------------------------------------------------
+ * The handle
+ */
+
+/**
+ * tapxfer_open() - connect to the tapxfer of the caller's network namespace
+ * @tx: where the handle goes; free it with tapxfer_close()
+ *
+ * The kernel loads the module by itself if it is installed. The handle stays
+ * bound to the network namespace that the calling thread is in now, and to the
+ * user: a process that changes its user has to open another for the calls that
+ * take descriptors or give some (-EPERM).
+ *
+ * Return: 0; -ENOENT when the module is not loaded and could not be; or what
+ * socket(2) gives. tapxfer_open_error() has the text.
+ */
+int tapxfer_open(struct tapxfer **tx);
+
+/**
+ * tapxfer_open_netns() - connect to the tapxfer of another network namespace
+ * @tx: where the handle goes; free it with tapxfer_close()
+ * @netns_fd: a file of the namespace (/run/netns/NAME, /proc/PID/ns/net);
+ *   it stays the caller's and may be closed at once
+ *
+ * The calling thread visits the namespace while it opens the socket, which
+ * takes CAP_SYS_ADMIN over both, and is back when the call returns.
+ *
+ * Return: as tapxfer_open(), or what setns(2) gives.
+ */
+int tapxfer_open_netns(struct tapxfer **tx, int netns_fd);
+
+/**
+ * tapxfer_open_error() - what an errno of tapxfer_open() means
+ * @err: the return value, negative
+ *
+ * Return: one line without a full stop that names cause and cure where the
+ * library knows them. It is never NULL and need not be freed.
+ */
+const char *tapxfer_open_error(int err);
+
+/**
+ * tapxfer_close() - free a handle
+ * @tx: the handle, or NULL
+ *
+ * Handovers go on without it. Objects that came from it stay valid.
+ */
+void tapxfer_close(struct tapxfer *tx);
+
+/**
+ * tapxfer_fd() - the handle's netlink socket
+ * @tx: the handle
+ *
+ * For poll(2) on a handle that is subscribed to events. Do not read, write or
+ * close it.
+ *
+ * Return: the file descriptor, close-on-exec.
+ */
+int tapxfer_fd(const struct tapxfer *tx);
+
+/**
+ * tapxfer_error() - text of the last call on the handle that failed
+ * @tx: the handle
+ *
+ * The kernel's own message, or the library's, or else that of the errno, with
+ * the file descriptor or attribute at fault where one is known: "file is no
+ * queue of a tun or tap (fd 7)".
+ *
+ * Return: one line without a full stop, valid until the next call on the
+ * handle; "" when the last call succeeded. Never NULL.
+ */
+const char *tapxfer_error(const struct tapxfer *tx);
+
+/**
+ * tapxfer_error_extack() - the kernel's part of tapxfer_error()
+ * @tx: the handle
+ *
+ * Return: the message as the kernel sent it, or NULL when it sent none.
+ */
+const char *tapxfer_error_extack(const struct tapxfer *tx);
+
+/**
+ * tapxfer_error_attr() - the attribute at fault in the last call that failed
+ * @tx: the handle
+ *
+ * Return: its number in the request (TAPXFER_A_DEV_* for tapxfer_dev_get(),
+ * TAPXFER_A_HANDOVER_* for the rest), whether it was wrong or missing; 0 when
+ * the kernel named none.
+ */
+unsigned int tapxfer_error_attr(const struct tapxfer *tx);
+
+/**
+ * tapxfer_error_fd() - the descriptor at fault in the last call that failed
+ * @tx: the handle
+ *
+ * Return: the value of that very fd attribute of the request, or -1 when the
+ * kernel did not point at one.
+ */
+int tapxfer_error_fd(const struct tapxfer *tx);
+
+/**
+ * tapxfer_ifindex() - index of the interface of that name
+ * @tx: the handle, in whose network namespace the name is looked up
+ * @ifname: the name
+ *
+ * Return: the index, above 0; -ENODEV when there is none; -EINVAL when it
+ * cannot be a name.
+ */
+int tapxfer_ifindex(struct tapxfer *tx, const char *ifname);
+
+/**
+ * tapxfer_version() - version of the library
+ *
+ * Return: "MAJOR.MINOR.PATCH". The module's own is an attribute of
+ * tapxfer_caps(); ask for features there, do not compare versions.
+ */
+const char *tapxfer_version(void);
+
+/* ------------------------------------------------------------------------
+ * What the kernel told
+ */
+
+/**
+ * tapxfer_info_has() - is the attribute there?
+ * @info: the object
+ * @attr: number of the attribute, of the set that the object belongs to
+ *
+ * Return: true when it is.
+ */
+bool tapxfer_info_has(const struct tapxfer_info *info, unsigned int attr);
+
+/**
+ * tapxfer_info_u64() - an unsigned attribute of any width
+ * @info: the object
+ * @attr: number of the attribute
+ *
+ * Return: its value; 0 when it is absent or no number (ask
+ * tapxfer_info_has() where that makes a difference).
+ */
+uint64_t tapxfer_info_u64(const struct tapxfer_info *info, unsigned int attr);
+
+/**
+ * tapxfer_info_s32() - a signed attribute (file descriptors, sndbuf)
+ * @info: the object
+ * @attr: number of the attribute
+ *
+ * Return: its value; 0 when it is absent or not of four bytes.
+ */
+int32_t tapxfer_info_s32(const struct tapxfer_info *info, unsigned int attr);
+
+/**
+ * tapxfer_info_str() - a string attribute
+ * @info: the object, which owns the string
+ * @attr: number of the attribute
+ *
+ * Return: the string, NULL when it is absent.
+ */
+const char *tapxfer_info_str(const struct tapxfer_info *info,
+			     unsigned int attr);
+
+/**
+ * tapxfer_info_bin() - the bytes of an attribute (MAC address)
+ * @info: the object, which owns the bytes
+ * @attr: number of the attribute
+ * @len: where their number goes; 0 when it is absent
+ *
+ * Return: the bytes, NULL when it is absent.
+ */
+const void *tapxfer_info_bin(const struct tapxfer_info *info,
+			     unsigned int attr, size_t *len);
+
+/**
+ * tapxfer_info_count() - how many times an attribute is there
+ * @info: the object
+ * @attr: number of the attribute
+ *
+ * Return: the number; for TAPXFER_A_HANDOVER_QUEUE the queues that were told.
+ */
+size_t tapxfer_info_count(const struct tapxfer_info *info, unsigned int attr);
+
+/**
+ * tapxfer_info_nest() - an object within an object
+ * @info: the object, which owns the one within
+ * @attr: TAPXFER_A_HANDOVER_DEV or TAPXFER_A_HANDOVER_QUEUE
+ * @n: which one, from 0
+ *
+ * Return: the object, or NULL when there are not so many. Don't free it.
+ */
+const struct tapxfer_info *tapxfer_info_nest(const struct tapxfer_info *info,
+					     unsigned int attr, size_t n);
+
+/**
+ * tapxfer_info_fds() - the descriptors that a claim brought
+ * @info: what tapxfer_claim() returned
+ * @fds: where the descriptors go, in the order of the queues; may be NULL
+ *   when @n is 0
+ * @n: room in @fds
+ *
+ * Return: how many descriptors there are, also when that is more than @n; 0
+ * for any other object.
+ */
+size_t tapxfer_info_fds(const struct tapxfer_info *info, int *fds, size_t n);
+
+/**
+ * tapxfer_info_free() - free an object
+ * @info: the object, or NULL
+ *
+ * Descriptors that it tells of are not closed: they are the caller's.
+ */
+void tapxfer_info_free(struct tapxfer_info *info);
+
+/**
+ * tapxfer_state_name() - name of an enum tapxfer_state, as the spec has it
+ * @state: the value
+ *
+ * Return: the name, or NULL when the library knows none.
+ */
+const char *tapxfer_state_name(unsigned int state);
+
+/** tapxfer_event_name() - the same of an enum tapxfer_event */
+const char *tapxfer_event_name(unsigned int event);
+
+/** tapxfer_dev_type_name() - the same of an enum tapxfer_dev_type */
+const char *tapxfer_dev_type_name(unsigned int type);
+
+/** tapxfer_feature_name() - the same of one bit of enum tapxfer_feature */
+const char *tapxfer_feature_name(uint64_t feature);
+
+/** tapxfer_not_exported_name() - of one bit of enum tapxfer_not_exported */
+const char *tapxfer_not_exported_name(uint32_t bit);
+
+/* ------------------------------------------------------------------------
+ * Questions
+ */
+
+/**
+ * tapxfer_caps() - features and limits of this kernel's tapxfer
+ * @tx: the handle
+ * @caps: where the object goes (TAPXFER_A_CAP_*); free it with
+ *   tapxfer_info_free()
+ *
+ * Return: 0 or a negative errno.
+ */
+int tapxfer_caps(struct tapxfer *tx, struct tapxfer_info **caps);
+
+/**
+ * tapxfer_dev_get() - state of a device
+ * @tx: the handle
+ * @ifindex: the device, or 0 for that of the name that @fd tells
+ * @fd: one of its queue files, or -1; with it the answer has the settings
+ *   that only a file can tell (flags, vnet-hdr-sz, vnet-le, vnet-be, sndbuf)
+ * @dev: where the object goes (TAPXFER_A_DEV_*); free it with
+ *   tapxfer_info_free()
+ *
+ * The kernel proves that the file is a queue of the device, whoever named it.
+ *
+ * Return: 0; -ENODEV no such device; -EOPNOTSUPP no tun or tap; -EBADF;
+ * -EXDEV the file is a queue of another device; -EBADFD it is attached to
+ * none; -EINVAL neither was given.
+ */
+int tapxfer_dev_get(struct tapxfer *tx, unsigned int ifindex, int fd,
+		    struct tapxfer_info **dev);
+
+/**
+ * typedef tapxfer_info_cb - called with each object of a list
+ * @info: the object, valid until the callback returns
+ * @data: as given with the callback
+ *
+ * The list is complete before the first call, so the callback may use the
+ * handle.
+ *
+ * Return: 0 to go on; any other value ends the walk and is what the listing
+ * function returns.
+ */
+typedef int (*tapxfer_info_cb)(const struct tapxfer_info *info, void *data);
+
+/**
+ * tapxfer_dev_list() - all tun and tap devices of the network namespace
+ * @tx: the handle
+ * @cb: called with each device (TAPXFER_A_DEV_*, less what only a file tells)
+ * @data: for @cb
+ *
+ * Return: 0, what @cb returned, or a negative errno; -EAGAIN when the devices
+ * changed again and again while the kernel listed them.
+ */
+int tapxfer_dev_list(struct tapxfer *tx, tapxfer_info_cb cb, void *data);
+
+/**
+ * tapxfer_handover_get() - a handover with its device and queues
+ * @tx: the handle
+ * @id: the handover
+ * @ho: where the object goes (TAPXFER_A_HANDOVER_*); free it with
+ *   tapxfer_info_free()
+ *
+ * Needs no token. What was exported (TAPXFER_A_HANDOVER_DEV) is there from
+ * the freeze on.
+ *
+ * Return: 0; -ENOENT when there is none of that id, or it has ended.
+ */
+int tapxfer_handover_get(struct tapxfer *tx, uint32_t id,
+			 struct tapxfer_info **ho);
+
+/**
+ * tapxfer_handover_list() - all handovers of the network namespace
+ * @tx: the handle
+ * @cb: called with a summary of each (no nested objects)
+ * @data: for @cb
+ *
+ * Return: as tapxfer_dev_list().
+ */
+int tapxfer_handover_list(struct tapxfer *tx, tapxfer_info_cb cb, void *data);
+
+/* ------------------------------------------------------------------------
+ * The token: the right to go on with a handover
+ */
+
+/** struct tapxfer_token - whoever shows it may go on with the handover */
+struct tapxfer_token {
+	uint8_t bytes[TAPXFER_TOKEN_LEN];
+};
+
+enum {
+	/** Digits of a token's text form, without the closing NUL */
+	TAPXFER_TOKEN_TEXT_LEN = 2 * TAPXFER_TOKEN_LEN
+};
+
+/**
+ * tapxfer_token_format() - token to text: 32 lower-case hexadecimal digits
+ * @token: the token
+ * @text: where the text goes, with a closing NUL; wipe it after use
+ * @size: room at @text, at least TAPXFER_TOKEN_TEXT_LEN + 1
+ *
+ * Return: 0, or -ENOSPC when the room is too small (nothing is written).
+ */
+int tapxfer_token_format(const struct tapxfer_token *token, char *text,
+			 size_t size);
+
+/**
+ * tapxfer_token_parse() - text to token
+ * @token: where the token goes; wiped when the text is none
+ * @text: the text; it need not end with a NUL
+ * @len: its length
+ *
+ * Return: 0, or -EINVAL unless the text is 32 hexadecimal digits and nothing
+ * else: no prefix, no blank, no newline.
+ */
+int tapxfer_token_parse(struct tapxfer_token *token, const char *text,
+			size_t len);
+
+/**
+ * tapxfer_token_wipe() - overwrite a token that is of no more use
+ * @token: the token, or NULL
+ */
+void tapxfer_token_wipe(struct tapxfer_token *token);
+
+/* ------------------------------------------------------------------------
+ * Handovers
+ */
+
+/** Members of struct tapxfer_opts that hold a value */
+enum tapxfer_opt {
+	TAPXFER_OPT_HOLD = 1,		/**< hold is set */
+	TAPXFER_OPT_DEADLINE = 2,	/**< deadline is set */
+	TAPXFER_OPT_TIMEOUT = 4		/**< timeout is set */
+};
+
+/**
+ * struct tapxfer_opts - what can be asked of a handover
+ * @size: sizeof(struct tapxfer_opts), from the caller
+ * @set: bits of enum tapxfer_opt; a member without its bit is not looked at,
+ *   and the kernel's default applies
+ * @hold: packets that each queue holds at the most
+ * @deadline: milliseconds from the prepare to the kernel's own abort
+ * @timeout: milliseconds that a freeze waits for writes and ioctls in flight;
+ *   0 not to wait
+ *
+ * @hold and @deadline go with the call that begins the handover, @timeout
+ * with the one that freezes; elsewhere they are refused with -EINVAL.
+ */
+struct tapxfer_opts {
+	uint32_t size;
+	uint32_t set;
+	uint32_t hold;
+	uint32_t deadline;
+	uint32_t timeout;
+};
+
+/**
+ * tapxfer_prepare() - begin a handover; traffic is not touched yet
+ * @tx: the handle
+ * @ifindex: the device, or 0 for that of the name that the first file tells;
+ *   the kernel proves that all files are its queues, whoever named it
+ * @fds: all queue files of the device, detached ones too, in the order in
+ *   which the claimant shall get them; they stay the caller's and need not
+ *   stay open: the handover has references of its own
+ * @nfds: their number
+ * @opts: limits, or NULL for the kernel's defaults
+ * @token: where the token goes, which only this call returns; wiped on failure
+ * @ho: where the handover goes (id, ifindex, ifname, state); free it with
+ *   tapxfer_info_free(); may not be NULL
+ *
+ * Either the handover exists and the caller has id and token, or there is
+ * none: the kernel takes a prepare back whose answer it cannot deliver.
+ *
+ * Return: 0 or a negative errno, see linux/tapxfer.h.
+ */
+int tapxfer_prepare(struct tapxfer *tx, unsigned int ifindex, const int *fds,
+		    size_t nfds, const struct tapxfer_opts *opts,
+		    struct tapxfer_token *token, struct tapxfer_info **ho);
+
+/**
+ * tapxfer_hold() - begin a handover and hold the packets to the queues
+ * @tx: the handle
+ * @ifindex: as for tapxfer_prepare()
+ * @fds: as for tapxfer_prepare()
+ * @nfds: as for tapxfer_prepare()
+ * @opts: as for tapxfer_prepare()
+ * @token: as for tapxfer_prepare()
+ * @ho: as for tapxfer_prepare()
+ *
+ * From its return to the thaw no read that starts on any queue sees a packet,
+ * and none is lost up to the hold limit. Writes still pass.
+ *
+ * The library prepares first and goes on with the token that this brought, so
+ * that it can abort what it began when a later step fails: on failure there
+ * is no handover, whatever the caller's privileges.
+ *
+ * Return: as tapxfer_prepare() and tapxfer_hold_id().
+ */
+int tapxfer_hold(struct tapxfer *tx, unsigned int ifindex, const int *fds,
+		 size_t nfds, const struct tapxfer_opts *opts,
+		 struct tapxfer_token *token, struct tapxfer_info **ho);
+
+/**
+ * tapxfer_freeze() - begin a handover and freeze the device
+ * @tx: the handle
+ * @ifindex: as for tapxfer_prepare()
+ * @fds: as for tapxfer_prepare()
+ * @nfds: as for tapxfer_prepare()
+ * @opts: as for tapxfer_prepare(), and @timeout
+ * @token: as for tapxfer_prepare()
+ * @ho: as for tapxfer_prepare(), with the exported state
+ *
+ * The source must have stopped, or its reads and writes get EAGAIN. From the
+ * return to the thaw no write that starts enters the host either, and the
+ * settings stay as exported. On failure there is no handover, as with
+ * tapxfer_hold().
+ *
+ * Return: as tapxfer_prepare() and tapxfer_freeze_id(), save that after
+ * -ETIMEDOUT nothing is left holding.
+ */
+int tapxfer_freeze(struct tapxfer *tx, unsigned int ifindex, const int *fds,
+		   size_t nfds, const struct tapxfer_opts *opts,
+		   struct tapxfer_token *token, struct tapxfer_info **ho);
+
+/**
+ * tapxfer_hold_id() - hold the packets of a handover that was prepared
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token
+ * @opts: NULL, or with no bit set that does not belong here
+ * @ho: where the handover goes, or NULL; free it with tapxfer_info_free()
+ *
+ * Return: 0; -EPERM wrong token; -ENOENT; -EPROTO not in that state; -ESTALE.
+ */
+int tapxfer_hold_id(struct tapxfer *tx, uint32_t id,
+		    const struct tapxfer_token *token,
+		    const struct tapxfer_opts *opts, struct tapxfer_info **ho);
+
+/**
+ * tapxfer_freeze_id() - freeze a handover that was prepared or holds
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token
+ * @opts: NULL, or the timeout
+ * @ho: where the handover goes, with the exported state, or NULL; free it
+ *   with tapxfer_info_free()
+ *
+ * Return: as tapxfer_hold_id(); -ETIMEDOUT: writes or ioctls in flight did
+ * not end, and the handover is holding, whatever it was before.
+ */
+int tapxfer_freeze_id(struct tapxfer *tx, uint32_t id,
+		      const struct tapxfer_token *token,
+		      const struct tapxfer_opts *opts,
+		      struct tapxfer_info **ho);
+
+/**
+ * tapxfer_claim() - take all queue files, or none, and the state
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token
+ * @ho: where the handover goes; tapxfer_info_fds() has the descriptors, which
+ *   are the caller's from now on (close-on-exec, O_NONBLOCK as the source had
+ *   it), TAPXFER_A_HANDOVER_DEV the state; free it with tapxfer_info_free();
+ *   may not be NULL
+ *
+ * The claim belongs to the caller's process, through exec(2) as well. When
+ * the process exits before the thaw, the handover is frozen again.
+ *
+ * Return: 0; -EPERM wrong token; -ENOENT; -EPROTO not frozen, or claimed by
+ * another; -EMFILE no room for all descriptors: none was taken.
+ */
+int tapxfer_claim(struct tapxfer *tx, uint32_t id,
+		  const struct tapxfer_token *token, struct tapxfer_info **ho);
+
+/**
+ * tapxfer_thaw() - let traffic go on, the held packets first
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token
+ * @ho: where the result goes (held, dropped: packets; blackout: ns), or NULL;
+ *   free it with tapxfer_info_free()
+ *
+ * Return: 0; -EPERM wrong token; -ENOENT; -EPROTO.
+ */
+int tapxfer_thaw(struct tapxfer *tx, uint32_t id,
+		 const struct tapxfer_token *token, struct tapxfer_info **ho);
+
+/**
+ * tapxfer_abort() - put everything back as it was before the prepare
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token, or NULL with CAP_NET_ADMIN over the device's network
+ *   namespace
+ * @ho: as for tapxfer_thaw()
+ *
+ * Return: 0; -EPERM wrong token, or none and no privilege; -ENOENT when the
+ * handover has ended already.
+ */
+int tapxfer_abort(struct tapxfer *tx, uint32_t id,
+		  const struct tapxfer_token *token, struct tapxfer_info **ho);
+
+/* ------------------------------------------------------------------------
+ * Events
+ */
+
+/**
+ * tapxfer_subscribe() - make the handle one for events
+ * @tx: the handle; commands on it are refused with -EBUSY from now on, open
+ *   another for them
+ *
+ * Subscribe before you list, then nothing falls between the two.
+ *
+ * Return: 0 or a negative errno.
+ */
+int tapxfer_subscribe(struct tapxfer *tx);
+
+/**
+ * tapxfer_event_next() - the next event of the handle's network namespace
+ * @tx: a handle that is subscribed; tapxfer_fd() polls readable when an event
+ *   or the news that some were lost is there
+ * @timeout: milliseconds to wait, 0 not to wait, -1 without end
+ * @ev: where the event goes (TAPXFER_A_HANDOVER_EVENT, _TIME, …); free it
+ *   with tapxfer_info_free()
+ *
+ * Return: 0; -EAGAIN no event in that time; -EINTR a signal came while it
+ * waited; -ENOBUFS events were lost because the reader was too slow: list
+ * the handovers anew and go on; -EINVAL the handle is not subscribed.
+ */
+int tapxfer_event_next(struct tapxfer *tx, int timeout,
+		       struct tapxfer_info **ev);
+
+/* ------------------------------------------------------------------------
+ * Queue files of other processes
+ */
+
+/**
+ * tapxfer_queues_open() - duplicate a process's queue files of a device
+ * @tx: the handle, which proves that a file is a queue of the device that has
+ *   that name in the handle's network namespace; or NULL, see below
+ * @pid: the process, in the caller's pid namespace
+ * @ifname: the device
+ * @queues: where the files go; free them with tapxfer_queues_close()
+ *
+ * The process need not know of it, run, or cooperate: its files are found
+ * through /proc/PID/fdinfo and duplicated with pidfd_getfd(2). Of several
+ * descriptors of one open file the lowest counts. The order is that of the
+ * process's numbers; the driver does not tell which file is which queue.
+ *
+ * What is no proof: fdinfo tells a name alone, and a device in another
+ * network namespace can have the same. TUNGETIFF on the duplicate repeats
+ * that name at a later moment. Only the kernel module, asked through @tx,
+ * binds the file to the device; without @tx a namesake's files cannot be told
+ * apart, though a handover refuses them (-EXDEV). Files that are in no
+ * process's table (held by vhost-net, or in flight in a socket) and those of
+ * threads with a table of their own are not found; the number of queues that
+ * tapxfer_dev_get() tells is what to compare with.
+ *
+ * Return: 0, also when there is no such file (count 0); -ESRCH no such
+ * process, or it ended meanwhile; -EPERM the caller may not look into it
+ * (ptrace access: the same user and ptrace_scope, or CAP_SYS_PTRACE);
+ * -EMFILE; -ENODEV no such device (only with @tx); -EINVAL. The text is in
+ * tapxfer_error() when @tx was given.
+ */
+int tapxfer_queues_open(struct tapxfer *tx, pid_t pid, const char *ifname,
+			struct tapxfer_queues **queues);
+
+/**
+ * tapxfer_queues_count() - how many files there are
+ * @queues: the files
+ */
+size_t tapxfer_queues_count(const struct tapxfer_queues *queues);
+
+/**
+ * tapxfer_queues_fds() - the duplicates, close-on-exec
+ * @queues: the files, which own array and descriptors
+ *
+ * Return: an array of tapxfer_queues_count() descriptors of this process, fit
+ * for tapxfer_prepare(), tapxfer_hold() and tapxfer_freeze().
+ */
+const int *tapxfer_queues_fds(const struct tapxfer_queues *queues);
+
+/**
+ * tapxfer_queues_numbers() - the descriptors' numbers in the process
+ * @queues: the files, which own the array
+ *
+ * Return: an array of tapxfer_queues_count() numbers, ascending.
+ */
+const int *tapxfer_queues_numbers(const struct tapxfer_queues *queues);
+
+/**
+ * tapxfer_queues_close() - close the duplicates and free the object
+ * @queues: the files, or NULL
+ */
+void tapxfer_queues_close(struct tapxfer_queues *queues);
+
+/**
+ * typedef tapxfer_name_cb - called with each device's name
+ * @ifname: the name, valid until the callback returns
+ * @data: as given with the callback
+ *
+ * Return: 0 to go on; any other value ends the walk and is what the function
+ * that walks returns.
+ */
+typedef int (*tapxfer_name_cb)(const char *ifname, void *data);
+
+/**
+ * tapxfer_process_devices() - the devices that a process has queue files of
+ * @tx: the handle, for the text of errors alone, or NULL
+ * @pid: the process, in the caller's pid namespace
+ * @cb: called with each name, once
+ * @data: for @cb
+ *
+ * The names are fdinfo's: that of a device in another network namespace is
+ * among them and looks the same.
+ *
+ * Return: 0, what @cb returned, or as tapxfer_queues_open().
+ */
+int tapxfer_process_devices(struct tapxfer *tx, pid_t pid, tapxfer_name_cb cb,
+			    void *data);
+
+/** Flags of struct tapxfer_holder */
+enum tapxfer_holder_flag {
+	/** the kernel confirmed that it is a queue of that very device */
+	TAPXFER_HOLDER_PROVED = 1,
+	/** the queue is detached (TUNSETQUEUE) */
+	TAPXFER_HOLDER_DETACHED = 2
+};
+
+/**
+ * struct tapxfer_holder - a descriptor of a queue file
+ * @pid: the process, in the caller's pid namespace
+ * @fd: its number there
+ * @flags: bits of enum tapxfer_holder_flag
+ * @comm: the process's name, as /proc/PID/comm has it
+ *
+ * The library allocates it; later versions may append members.
+ */
+struct tapxfer_holder {
+	pid_t pid;
+	int fd;
+	uint32_t flags;
+	const char *comm;
+};
+
+/**
+ * typedef tapxfer_holder_cb - called with each descriptor found
+ * @holder: the descriptor, valid until the callback returns
+ * @data: as given with the callback
+ *
+ * Return: 0 to go on; any other value ends the walk and is what
+ * tapxfer_holders() returns.
+ */
+typedef int (*tapxfer_holder_cb)(const struct tapxfer_holder *holder,
+				 void *data);
+
+/**
+ * tapxfer_holders() - who on this host has queue files of a device
+ * @tx: as for tapxfer_queues_open(), with the same limits of what is proof;
+ *   files that the kernel knows to be another device's are left out
+ * @ifname: the device
+ * @cb: called with each descriptor, by process and number
+ * @data: for @cb
+ * @unreadable: where the number of processes goes that the caller may not
+ *   look into, or NULL
+ *
+ * A picture of a moment: processes come and go while it is taken. It does not
+ * see what no process has a descriptor of.
+ *
+ * Return: 0, what @cb returned, or a negative errno.
+ */
+int tapxfer_holders(struct tapxfer *tx, const char *ifname,
+		    tapxfer_holder_cb cb, void *data,
+		    unsigned int *unreadable);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TAPXFER_TAPXFER_H */

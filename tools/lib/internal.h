@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LIBTAPXFER_INTERNAL_H
+#define LIBTAPXFER_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libmnl/libmnl.h>
+#include <linux/genetlink.h>
+#include <linux/netlink.h>
+#include <net/if.h>
+
+#include <tapxfer/tapxfer.h>
+
+#define EXPORT		__attribute__((visibility("default")))
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+/*
+ * No message of the family comes near it: 256 queues take some 18 KiB. The
+ * pages that are not used are never touched.
+ */
+#define TXL_RX_SIZE	(256 * 1024)
+
+/* An object's attributes, and their head, have to fit a struct nlattr. */
+#define TXL_INFO_MAX	UINT16_MAX
+
+enum txl_set {
+	TXL_SET_CTRL,
+	TXL_SET_CAP,
+	TXL_SET_DEV,
+	TXL_SET_HANDOVER,
+};
+
+struct txl_error {
+	char text[512];
+	char extack[320];
+	unsigned int attr;
+	int fd;
+};
+
+struct tapxfer {
+	struct mnl_socket *nl;
+	char *rx;			/* TXL_RX_SIZE bytes */
+	uint32_t portid;
+	uint32_t seq;
+	uint32_t group;			/* of events */
+	uint16_t family;
+	bool subscribed;
+	struct txl_error error;
+};
+
+/* A request under construction. Wiped when freed: it may carry a token. */
+struct txl_req {
+	struct nlmsghdr *nlh;
+	size_t size;
+	enum txl_set set;
+};
+
+/* Gets each message of the reply; its first failure is the request's. */
+typedef int (*txl_reply_fn)(struct tapxfer *tx, const struct nlmsghdr *nlh,
+			    void *data);
+
+/* socket.c */
+int txl_req_init(struct tapxfer *tx, struct txl_req *req, enum txl_set set,
+		 uint8_t cmd, size_t room);
+void txl_req_free(struct txl_req *req);
+int txl_talk(struct tapxfer *tx, struct txl_req *req, txl_reply_fn fn,
+	     void *data);
+int txl_talk_one(struct tapxfer *tx, struct txl_req *req, bool reserve,
+		 struct tapxfer_token *token, struct tapxfer_info **info);
+int txl_dump(struct tapxfer *tx, enum txl_set set, uint8_t cmd,
+	     tapxfer_info_cb cb, void *data);
+ssize_t txl_recv(struct tapxfer *tx);
+bool txl_family_parse(const struct nlmsghdr *nlh, uint16_t *id,
+		      uint32_t *group);
+
+/* error.c */
+void txl_error_reset(struct tapxfer *tx);
+int txl_error_errno(struct tapxfer *tx, int err, const char *what);
+int txl_error_ack(struct tapxfer *tx, int err, const struct nlmsghdr *ack,
+		  const struct txl_req *req);
+int txl_error_set(struct tapxfer *tx, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* info.c */
+struct tapxfer_info *txl_info_reserve(void);
+int txl_info_new(const struct nlmsghdr *nlh, enum txl_set set,
+		 struct tapxfer_token *token, struct tapxfer_info **info);
+
+/* tun.c */
+int txl_tun_iff(int fd, char ifname[IFNAMSIZ], unsigned int *flags);
+int txl_tun_ifindex(struct tapxfer *tx, int fd, unsigned int *ifindex);
+
+#endif /* LIBTAPXFER_INTERNAL_H */

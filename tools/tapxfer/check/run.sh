@@ -1,0 +1,137 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# check/run.sh PROG: what needs no kernel module, as TAP. check/t_cli.sh is for
+# where there is one.
+
+set -u
+
+prog=$1
+n=0 failed=0
+err=$(mktemp)
+trap 'rm -f "$err"' EXIT
+
+result()
+{
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		sed 's/^/# /' "$err"
+		failed=$((failed + 1))
+	fi
+}
+
+# t STATUS PATTERN WORD…: one line on stderr, with one full stop at its end
+t()
+{
+	local want=$1 pattern=$2 rc
+
+	shift 2
+	"$prog" "$@" </dev/null >/dev/null 2>"$err"
+	rc=$?
+	[ $rc = "$want" ] && [ "$(wc -l <"$err")" = 1 ] &&
+		grep -qE -- "$pattern" "$err" && grep -q '[^.]\.$' "$err"
+	result $? "status $want: $*"
+}
+
+# good PATTERN WORD…: an answer on stdout and nothing on stderr
+good()
+{
+	local pattern=$1 out
+
+	shift
+	out=$("$prog" "$@" </dev/null 2>"$err") && [ ! -s "$err" ] &&
+		grep -qE -- "$pattern" <<<"$out"
+	result $? "status 0: $*"
+}
+
+token=00112233445566778899aabbccddeeff
+
+good '^tapxfer [0-9]+\.[0-9]+\.[0-9]+$' -V
+good '^  freeze ' --help
+good '^  freeze ' help
+good 'token-out PATH' help freeze
+good 'token-out PATH' freeze --help
+good '^libtapxfer [0-9]' version
+good '"library-version":"[0-9]' -j version
+good '^  "library-version": "[0-9]' -jp version
+
+t 1 'no command; see'
+t 1 "no command 'x'" x
+t 1 "unknown option '-x'" -x list
+t 1 'needs a name' -n
+t 1 "no command 'x'; see 'tapxfer help help'" help x
+t 1 "unknown word 'x'" features x
+t 1 "unknown word '--'" list --
+t 1 "'x' is no handover" list x
+t 1 "'4294967296' is no handover" list 4294967296
+t 1 "'hold' needs packets" freeze tap0 hold
+t 1 "'hold' needs packets a queue, not '-1'" freeze tap0 hold -1
+t 1 "not '1k'" freeze tap0 --hold=1k
+t 1 "'hold' is there twice" freeze tap0 hold 1 --hold 2
+t 1 "'pid' needs a process id, not '0'" freeze --pid 0
+t 1 "not '3,,4'" freeze --fds 3,,4
+t 1 "not ',3'" freeze --fds ,3
+t 1 "not '3,x'" freeze --fds 3,x
+t 1 "not '10h'" freeze tap0 deadline 10h
+t 1 "not '1.5s'" freeze tap0 deadline 1.5s
+t 1 "not '71582789m'" freeze tap0 deadline 71582789m
+t 1 "not ''" freeze tap0 --deadline=
+t 1 'give one' freeze --pid 1 --fds 3
+t 1 'give one' freeze 3 --pid 1
+t 1 'give one' freeze dev tap0 id 3
+t 1 'give one' thaw 3 token-file a token-fd 4
+t 1 'whose queues' freeze tap0
+t 1 'or a handover' freeze
+t 1 'give --pid' prepare
+t 1 'needs a place' freeze tap0 --pid 1
+t 1 'a new one needs' freeze tap0 --pid 1 --token-file x
+t 1 'another|elsewhere' freeze --pid 1 --token-out-fd 1
+t 2 'not open for writing' freeze --pid 1 --token-out-fd 77
+t 1 'has its token' freeze 3 token-out x
+t 1 'begins the handover' freeze 3 hold 5
+t 1 'token is needed' freeze 3
+t 1 'token is needed' thaw 3
+t 1 'which handover' thaw
+t 1 'what shall get' claim 3
+t 1 'what shall get' claim 3 --
+t 1 'token is needed' claim 3 -- true
+t 1 'never an argument' thaw 3 "$token"
+t 1 'not a token' thaw 3 token-file "$token"
+t 2 'what was read is no token' thaw 3 token-fd -
+t 2 'cannot read the token: Bad file' thaw 3 token-fd 77
+t 2 "cannot read the token from '/nope'" thaw 3 token-file /nope
+t 1 'which device' check
+t 2 "network namespace 'no-such'" -n no-such list
+t 2 'cannot enter' -n /dev/null list
+
+n=$((n + 1))
+if grep -q "$token" <("$prog" thaw 3 "$token" 2>&1; "$prog" list "$token" 2>&1); then
+	echo "not ok $n - a token is never repeated"
+	failed=$((failed + 1))
+else
+	echo "ok $n - a token is never repeated"
+fi
+
+"$prog" help >/dev/full 2>"$err"
+[ $? = 2 ] && grep -q 'cannot write' "$err"
+result $? "a full disk is told"
+"$prog" -j version 2>"$err" >&- <&-
+result $? "closed descriptors are made up for"
+
+if "$prog" features >/dev/null 2>&1; then
+	echo "# the module is here: check/t_cli.sh goes on"
+else
+	for words in features show list monitor 'list 3' 'abort 3'; do
+		# shellcheck disable=SC2086
+		t 2 'tapxfer module is not loaded: modprobe tapxfer' $words
+	done
+	"$prog" check lo >"$err" 2>&1
+	[ $? = 2 ] && grep -q 'the tapxfer module is not loaded; modprobe' "$err"
+	result $? "check: the module is not loaded"
+fi
+
+echo "1..$n"
+[ $failed = 0 ]

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * tapxfer: hand the queues of a tun/tap netdev from one process to another.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define BEGIN_KEYS	(KEY_DEV | KEY_PID | KEY_FDS | KEY_HOLD | \
+			 KEY_DEADLINE | KEYS_TOKEN_OUT)
+
+#define BEGIN_USAGE	"[DEV] --pid PID | --fds N,N,...\n" \
+			"            [--hold PACKETS] [--deadline TIME]"
+#define OUT_USAGE	"--token-out PATH | --token-out-fd N"
+#define IN_USAGE	"--token-file PATH | --token-fd N"
+
+const struct command commands[] = {
+	{ "features", cmd_features, 0, "",
+	  "what this kernel's tapxfer can do, and its limits" },
+	{ "show", cmd_show, KEY_DEV | KEY_PID | KEY_FDS,
+	  "[DEV] [--pid PID | --fds N]",
+	  "devices and their state; with one of its files, all of it" },
+	{ "check", cmd_check,
+	  KEY_DEV | KEY_PID | KEY_HOLD | KEY_DEADLINE | KEY_TRY,
+	  "[DEV] [--pid PID] [--hold PACKETS] [--deadline TIME] [--try]",
+	  "what would stop a handover; --try prepares one and aborts it" },
+	{ "prepare", cmd_prepare, BEGIN_KEYS,
+	  BEGIN_USAGE " " OUT_USAGE,
+	  "begin a handover; traffic flows on" },
+	{ "hold", cmd_hold, BEGIN_KEYS | KEY_ID | KEYS_TOKEN,
+	  BEGIN_USAGE " " OUT_USAGE "\n"
+	  "       ID " IN_USAGE,
+	  "hold the packets to the queues; writes still pass" },
+	{ "freeze", cmd_freeze,
+	  BEGIN_KEYS | KEY_ID | KEYS_TOKEN | KEY_TIMEOUT,
+	  BEGIN_USAGE " [--timeout TIME]\n"
+	  "            " OUT_USAGE "\n"
+	  "       ID " IN_USAGE " [--timeout TIME]",
+	  "close the other direction too and keep the settings still" },
+	{ "claim", cmd_claim, KEY_ID | KEYS_TOKEN | KEY_EXEC,
+	  "ID " IN_USAGE " -- CMD ARGS...",
+	  "take the queue files and become CMD, which has them" },
+	{ "thaw", cmd_thaw, KEY_ID | KEYS_TOKEN,
+	  "ID " IN_USAGE,
+	  "let traffic go on, the held packets first" },
+	{ "abort", cmd_abort, KEY_ID | KEYS_TOKEN,
+	  "ID [" IN_USAGE "]",
+	  "put everything back; without a token it takes CAP_NET_ADMIN" },
+	{ "list", cmd_list, KEY_ID, "[ID]",
+	  "the handovers, or one with its device and queues" },
+	{ "monitor", cmd_monitor, KEY_DEV | KEY_ID, "[DEV | ID]",
+	  "events as they come, until SIGINT or SIGTERM" },
+	{ "version", cmd_version, 0, "",
+	  "versions of command, library and module" },
+	{ "help", cmd_help, KEY_TOPIC, "[COMMAND]", "this, or more" },
+	{ 0 },
+};
+
+static const char usage[] =
+	"Usage: tapxfer [OPTIONS] COMMAND [WORDS]\n"
+	"\n"
+	"Options:\n"
+	"  -j, --json        answers as JSON\n"
+	"  -p, --pretty      JSON on many lines\n"
+	"  -n, --netns NAME  look into another network namespace (a name of ip-netns(8),\n"
+	"                    or a path)\n"
+	"  -V, --version     version of the command\n"
+	"  -h, --help        this\n"
+	"\n"
+	"Commands:\n";
+
+static const char more[] =
+	"\n"
+	"Words may be written as \"key value\", \"--key value\" or \"--key=value\". A TIME\n"
+	"is 10s, 500ms or 2m. A token is 32 hexadecimal digits on a line, read from a file\n"
+	"or descriptor (\"-\" is standard input) and written to a new file or a descriptor;\n"
+	"it is never an argument. In CMD's arguments {fds} becomes 3:4:5 and {fd0}, {fd1}...\n"
+	"the descriptors one by one; the environment has TAPXFER_FDS, TAPXFER_ID,\n"
+	"TAPXFER_IFNAME, TAPXFER_IFINDEX, TAPXFER_NUM_QUEUES and TAPXFER_VNET_HDR_SZ.\n"
+	"\n"
+	"Exit status: 0 done, 1 usage, 2 refused by the kernel or not to be had; of claim,\n"
+	"CMD's own, or 126 and 127 when CMD could not be run.\n";
+
+const struct command *command_find(const char *name)
+{
+	const struct command *command;
+
+	for (command = commands; command->name; command++)
+		if (!strcmp(command->name, name))
+			return command;
+	return NULL;
+}
+
+void help(const struct command *command)
+{
+	const struct command *c;
+
+	if (command) {
+		printf("Usage: tapxfer %s%s%s\n\n%s\n", command->name,
+		       *command->usage ? " " : "", command->usage,
+		       command->help);
+		return;
+	}
+	fputs(usage, stdout);
+	for (c = commands; c->name; c++)
+		printf("  %-10s %s\n", c->name, c->help);
+	fputs(more, stdout);
+}
+
+int cmd_help(struct cli *cli, struct args *args)
+{
+	const struct command *command = NULL;
+
+	if (args->given & KEY_TOPIC) {
+		command = command_find(args->topic);
+		if (!command)
+			return fail_usage(cli, "no command '%.64s'",
+					  args->topic);
+	}
+	help(command);
+	return out_end(cli);
+}
+
+int cmd_version(struct cli *cli, struct args *args)
+{
+	struct tapxfer_info *caps = NULL;
+	const char *module = NULL;
+	int ret;
+
+	(void)args;
+	if (!tapxfer_open(&cli->tx) && !tapxfer_caps(cli->tx, &caps))
+		module = tapxfer_info_str(caps, TAPXFER_A_CAP_MODULE_VERSION);
+
+	if (cli->json) {
+		struct json_object *o = json_object_new_object();
+
+		json_object_object_add(o, "version",
+				       json_object_new_string(TAPXFER_VERSION));
+		json_object_object_add(o, "library-version",
+				       json_object_new_string(tapxfer_version()));
+		if (module)
+			json_object_object_add(o, "module-version",
+					       json_object_new_string(module));
+		ret = out_json(cli, o);
+	} else {
+		printf("tapxfer %s\nlibtapxfer %s\nmodule %s\n",
+		       TAPXFER_VERSION, tapxfer_version(),
+		       module ? module : "not loaded");
+		ret = out_end(cli);
+	}
+	tapxfer_info_free(caps);
+	return ret;
+}
+
+int cmd_features(struct cli *cli, struct args *args)
+{
+	struct tapxfer_info *caps;
+	int ret;
+
+	(void)args;
+	ret = cli_open(cli);
+	if (ret)
+		return ret;
+	ret = tapxfer_caps(cli->tx, &caps);
+	if (ret)
+		return fail_call(cli, ret);
+
+	if (cli->json) {
+		ret = out_json(cli, out_object(caps, cap_attrs));
+	} else {
+		out_lines(caps, cap_attrs);
+		ret = out_end(cli);
+	}
+	tapxfer_info_free(caps);
+	return ret;
+}
+
+static int netns_enter(struct cli *cli, const char *name)
+{
+	char path[4096];
+	int fd;
+
+	if (!*name || strlen(name) > sizeof(path) - 16)
+		return fail_usage(cli, "'%.64s' is no network namespace", name);
+	snprintf(path, sizeof(path), "%s%s",
+		 strchr(name, '/') ? "" : "/run/netns/", name);
+
+	cli->own_netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fail(cli,
+			    "cannot open network namespace '%.64s': %m; 'ip netns' shows those that have names",
+			    name);
+	if (cli->own_netns < 0 || setns(fd, CLONE_NEWNET)) {
+		fail(cli, "cannot enter network namespace '%.64s': %m%s", name,
+		     errno == EPERM ? "; it takes CAP_SYS_ADMIN" : "");
+		close(fd);
+		return EXIT_KERNEL;
+	}
+	close(fd);
+	return 0;
+}
+
+/* A descriptor that we get must not be one of the three that all know. */
+static void fds_reserve(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * Options before the command, by hand: getopt_long(3) would look for them
+ * among the command's words as well. Returns the first word, or NULL when
+ * *ret is how to end.
+ */
+static char **options(struct cli *cli, char **argv, int *ret)
+{
+	const char *netns = NULL;
+
+	*ret = EXIT_OK;
+	for (argv++; *argv && **argv == '-'; argv++) {
+		const char *word = *argv;
+
+		if (!strncmp(word, "--netns=", 8)) {
+			netns = word + 8;
+		} else if (!strcmp(word, "-n") || !strcmp(word, "--netns")) {
+			netns = *++argv;
+			if (!netns) {
+				*ret = fail_usage(cli, "%s needs a name", word);
+				return NULL;
+			}
+		} else if (!strcmp(word, "-j") || !strcmp(word, "--json")) {
+			cli->json = true;
+		} else if (!strcmp(word, "-p") || !strcmp(word, "--pretty")) {
+			cli->pretty = true;
+		} else if (!strcmp(word, "-jp") || !strcmp(word, "-pj")) {
+			cli->json = true;
+			cli->pretty = true;
+		} else if (!strcmp(word, "-V") || !strcmp(word, "--version")) {
+			puts("tapxfer " TAPXFER_VERSION);
+			*ret = out_end(cli);
+			return NULL;
+		} else if (!strcmp(word, "-h") || !strcmp(word, "--help")) {
+			help(NULL);
+			*ret = out_end(cli);
+			return NULL;
+		} else {
+			*ret = fail_usage(cli, "unknown option '%.64s'", word);
+			return NULL;
+		}
+	}
+	if (!*argv) {
+		*ret = fail_usage(cli, "no command");
+		return NULL;
+	}
+	if (netns)
+		*ret = netns_enter(cli, netns);
+	return *ret ? NULL : argv;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = { .own_netns = -1 };
+	const struct command *command;
+	struct args args = { 0 };
+	char **words;
+	int ret;
+
+	if (argc < 1)
+		return EXIT_USAGE;
+	fds_reserve();
+	/* a reader that has gone shows as an error of write(2) */
+	cli.own_sigpipe = signal(SIGPIPE, SIG_IGN);
+
+	words = options(&cli, argv, &ret);
+	if (!words)
+		return ret;
+
+	command = command_find(*words);
+	if (!command)
+		return fail_usage(&cli, "no command '%.64s'", *words);
+	cli.command = command->name;
+	if (words[1] && (!strcmp(words[1], "-h") || !strcmp(words[1], "--help") ||
+			 !strcmp(words[1], "help"))) {
+		help(command);
+		return out_end(&cli);
+	}
+
+	ret = args_parse(&cli, command, words + 1, &args);
+	if (!ret)
+		ret = command->run(&cli, &args);
+	args_free(&args);
+	tapxfer_close(cli.tx);
+	return ret;
+}
