@@ -12,11 +12,22 @@
 #define DRAIN_PERIOD	msecs_to_jiffies(20)
 #define DRAIN_TRIES	500
 
+/*
+ * How full a ring may be that gets smaller. A reader who is catching up must
+ * not lose to the shrinking what the handover has kept for it: leave it room
+ * for as long as there is hope that it will be done.
+ */
+static unsigned int drain_max(const struct tapxfer_handover *ho,
+			      unsigned int len)
+{
+	return ho->ho_drain_tries < DRAIN_TRIES - 1 ? len / 8 : len;
+}
+
 /* Whether there is nothing left to do. */
 static bool drain_rings(struct tapxfer_handover *ho)
 {
+	unsigned int i, len;
 	bool done = true;
-	unsigned int i;
 
 	if (!ho->ho_dev)
 		return true;
@@ -27,9 +38,10 @@ static bool drain_rings(struct tapxfer_handover *ho)
 	if (!tapxfer_handover_is_last(ho))
 		return true;
 
+	len = ho->ho_dev->tx_queue_len;
 	for (i = 0; i < ho->ho_nqueues; i++)
-		if (tapxfer_ring_settle(&ho->ho_queues[i].q_ring,
-					ho->ho_dev->tx_queue_len))
+		if (tapxfer_ring_settle(&ho->ho_queues[i].q_ring, len,
+					drain_max(ho, len)))
 			done = false;
 	return done;
 }
@@ -47,8 +59,7 @@ void tapxfer_drain(struct work_struct *work)
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	done = drain_rings(ho) || ho->ho_drain_tries >= DRAIN_TRIES;
-	ho->ho_drain_tries++;
+	done = drain_rings(ho) || ++ho->ho_drain_tries >= DRAIN_TRIES;
 	/* A command that has found the state changed still has the files. */
 	if (ho->ho_busy)
 		done = false;

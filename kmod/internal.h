@@ -342,7 +342,8 @@ void tapxfer_ring_park(struct tapxfer_ring *r);
 void tapxfer_ring_unpark(struct tapxfer_ring *r);
 unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back);
-int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len);
+int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
+			unsigned int max);
 void tapxfer_ring_free(struct tapxfer_ring *r);
 
 /* fence.c */

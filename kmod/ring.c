@@ -270,32 +270,37 @@ unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
  * tapxfer_ring_settle - bring an unparked ring back to the device's length
  * @r: the ring
  * @len: slots that it shall have, the device's tx_queue_len
+ * @max: packets that it may hold when it gets smaller, up to @len
  *
  * Context: under rtnl, as the driver's own resize.
  * Return: 0 when the ring has @len slots, -EAGAIN while it holds more packets
- * than that, -ENOMEM.
+ * than it may, -ENOMEM.
  */
-int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len)
+int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
+			unsigned int max)
 {
 	struct ptr_ring *ring = r->r_ring;
 	unsigned long flags;
 	void **queue;
 	int n;
 
+	if (ring->size == len)
+		return 0;
+	if (ring->size < len)
+		max = len;
+
 	flags = ring_lock(ring);
-	n = ring->size == len ? 0 : ring_copy(ring, NULL, len);
-	if (ring->size == len || n < 0) {
-		ring_unlock(ring, flags);
-		return n < 0 ? -EAGAIN : 0;
-	}
+	n = ring_copy(ring, NULL, max);
 	ring_unlock(ring, flags);
+	if (n < 0)
+		return -EAGAIN;
 
 	queue = ring_array(len);
 	if (!queue)
 		return -ENOMEM;
 
 	flags = ring_lock(ring);
-	n = ring_copy(ring, queue, len);
+	n = ring_copy(ring, queue, max);
 	if (n >= 0) {
 		queue = ring_swap(ring, queue, len, n);
 		WRITE_ONCE(ring->consumer_head, 0);

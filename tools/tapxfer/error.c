@@ -63,7 +63,7 @@ static const char *cure(const struct tapxfer *tx, int err)
 	case -EXDEV:
 		return "; name the device whose queues these are";
 	case -ETIMEDOUT:
-		return "; or give a longer --timeout";
+		return "; then freeze again";
 	default:
 		return "";
 	}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# check/run.sh PROG: what needs no kernel module, as TAP. check/t_cli.sh is for
+# check/run.sh PROG: what needs no kernel module, as TAP. selftests/t_cli.sh is for
 # where there is one.
 
 set -u
@@ -122,7 +122,7 @@ result $? "a full disk is told"
 result $? "closed descriptors are made up for"
 
 if "$prog" features >/dev/null 2>&1; then
-	echo "# the module is here: check/t_cli.sh goes on"
+	echo "# the module is here: selftests/t_cli.sh goes on"
 else
 	for words in features show list monitor 'list 3' 'abort 3'; do
 		# shellcheck disable=SC2086

@@ -437,8 +437,9 @@ enum tapxfer_opt {
  *   and the kernel's default applies
  * @hold: packets that each queue holds at the most
  * @deadline: milliseconds from the prepare to the kernel's own abort
- * @timeout: milliseconds that a freeze waits for writes and ioctls in flight;
- *   0 not to wait
+ * @timeout: milliseconds that a freeze waits for writes and ioctls in flight,
+ *   up to TAPXFER_A_CAP_TIMEOUT_MAX; 0 not to wait. Who wants to wait longer
+ *   freezes again after -ETIMEDOUT: the handover holds meanwhile
  *
  * @hold and @deadline go with the call that begins the handover, @timeout
  * with the one that freezes; elsewhere they are refused with -EINVAL.
