@@ -39,10 +39,15 @@ static bool drain_rings(struct tapxfer_handover *ho)
 		return true;
 
 	len = ho->ho_dev->tx_queue_len;
-	for (i = 0; i < ho->ho_nqueues; i++)
-		if (tapxfer_ring_settle(&ho->ho_queues[i].q_ring, len,
-					drain_max(ho, len)))
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		struct tapxfer_queue *q = &ho->ho_queues[i];
+
+		/* Nobody else has the file: it is closed when we let go. */
+		if (file_count(q->q_file) == 1)
+			continue;
+		if (tapxfer_ring_settle(&q->q_ring, len, drain_max(ho, len)))
 			done = false;
+	}
 	return done;
 }
 
