@@ -159,6 +159,22 @@ void tapxfer_claim_drop(struct tapxfer_handover *ho)
 	tapxfer_handover_put(ho);
 }
 
+/**
+ * tapxfer_restore_files - take back what a claimant did to the open files
+ * @ho: the handover; nothing is done when it was never frozen
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_restore_files(struct tapxfer_handover *ho)
+{
+	unsigned int i;
+
+	if (!ho->ho_frozen_at)
+		return;
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_restore_nonblock(&ho->ho_queues[i]);
+}
+
 /* Frozen again, to be claimed anew. Under ho_lock. */
 static void claim_end(struct tapxfer_handover *ho)
 {

@@ -4,6 +4,7 @@
  */
 #include <linux/module.h>
 #include <linux/random.h>
+#include <linux/rtnetlink.h>
 #include <linux/xarray.h>
 
 #include "internal.h"
@@ -288,4 +289,33 @@ void tapxfer_handover_done(struct tapxfer_handover *ho)
 	mutex_lock(&ho->ho_lock);
 	ho->ho_busy = false;
 	mutex_unlock(&ho->ho_lock);
+}
+
+/**
+ * tapxfer_check_queues - whether a handover has all queues of its device
+ * @ho: the handover
+ * @extack: for errors
+ *
+ * Context: under rtnl, which keeps the number as it is, and ho_lock.
+ * Return: 0, -ESTALE, or an errno of the driver's.
+ */
+int tapxfer_check_queues(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack)
+{
+	unsigned int enabled, detached;
+	int err;
+
+	ASSERT_RTNL();
+	err = tapxfer_dev_counts(ho->ho_dev, ho->ho_info, &enabled, &detached);
+	if (err) {
+		NL_SET_ERR_MSG(extack,
+			       "the driver does not tell the device's queues");
+		return err;
+	}
+	if (enabled + detached != ho->ho_nqueues) {
+		NL_SET_ERR_MSG(extack,
+			       "a queue was opened or closed since the prepare, abort and begin anew");
+		return -ESTALE;
+	}
+	return 0;
 }

@@ -289,6 +289,8 @@ void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 			   struct netlink_ext_ack *extack);
 void tapxfer_handover_done(struct tapxfer_handover *ho);
+int tapxfer_check_queues(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack);
 
 static inline bool tapxfer_is_live(const struct tapxfer_handover *ho)
 {
@@ -298,9 +300,6 @@ static inline bool tapxfer_is_live(const struct tapxfer_handover *ho)
 }
 
 /* steps.c */
-int tapxfer_check_queues(struct tapxfer_handover *ho,
-			 struct netlink_ext_ack *extack);
-void tapxfer_restore_files(struct tapxfer_handover *ho);
 int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack);
 int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack);
@@ -320,6 +319,7 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack);
 void tapxfer_claim_revoke(struct tapxfer_handover *ho);
 void tapxfer_claim_drop(struct tapxfer_handover *ho);
+void tapxfer_restore_files(struct tapxfer_handover *ho);
 void tapxfer_claimant_work(struct work_struct *work);
 
 /* drain.c */

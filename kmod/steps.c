@@ -18,51 +18,6 @@ static int handover_check_live(struct tapxfer_handover *ho,
 	return -ECANCELED;
 }
 
-/**
- * tapxfer_check_queues - whether a handover has all queues of its device
- * @ho: the handover
- * @extack: for errors
- *
- * Context: under rtnl, which keeps the number as it is, and ho_lock.
- * Return: 0, -ESTALE, or an errno of the driver's.
- */
-int tapxfer_check_queues(struct tapxfer_handover *ho,
-			 struct netlink_ext_ack *extack)
-{
-	unsigned int enabled, detached;
-	int err;
-
-	ASSERT_RTNL();
-	err = tapxfer_dev_counts(ho->ho_dev, ho->ho_info, &enabled, &detached);
-	if (err) {
-		NL_SET_ERR_MSG(extack,
-			       "the driver does not tell the device's queues");
-		return err;
-	}
-	if (enabled + detached != ho->ho_nqueues) {
-		NL_SET_ERR_MSG(extack,
-			       "a queue was opened or closed since the prepare, abort and begin anew");
-		return -ESTALE;
-	}
-	return 0;
-}
-
-/**
- * tapxfer_restore_files - take back what a claimant did to the open files
- * @ho: the handover; nothing is done when it was never frozen
- *
- * Context: under ho_lock.
- */
-void tapxfer_restore_files(struct tapxfer_handover *ho)
-{
-	unsigned int i;
-
-	if (!ho->ho_frozen_at)
-		return;
-	for (i = 0; i < ho->ho_nqueues; i++)
-		tapxfer_queue_restore_nonblock(&ho->ho_queues[i]);
-}
-
 static int hold_check(struct tapxfer_handover *ho,
 		      struct netlink_ext_ack *extack)
 {
