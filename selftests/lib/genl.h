@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Messages to the family as a test wants them, be they right or wrong.
+ */
+#ifndef SELFTESTS_GENL_H
+#define SELFTESTS_GENL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <libmnl/libmnl.h>
+#include <linux/tapxfer.h>
+
+struct genl {
+	struct mnl_socket *nl;
+	uint16_t family;
+	uint32_t seq;
+	struct nlmsghdr *req;		/* the message being made */
+	char *buf;
+	char *reply;			/* the answer, when there was one */
+	char msg[256];			/* extended ack: the text, "" */
+	unsigned int bad_attr;		/* of the request, by its offset; 0 */
+	unsigned int bad_nth;		/* which one of that number, from 0 */
+};
+
+int genl_open(struct genl *g);
+void genl_close(struct genl *g);
+
+/* A new message; then put attributes with mnl_attr_put_*(g->req, ...). */
+void genl_new(struct genl *g, uint8_t cmd);
+/* Send it and take the answer: 0 or -errno. */
+int genl_talk(struct genl *g);
+
+/* An attribute of the answer; NULL when it is not there. */
+const struct nlattr *genl_attr(const struct genl *g, unsigned int type);
+uint32_t genl_u32(const struct genl *g, unsigned int type);
+
+/* What begins a handover, but for options */
+void genl_begin(struct genl *g, uint8_t cmd, int ifindex, const int *fds,
+		size_t n);
+/* What goes on with one; @token may be NULL. */
+void genl_go_on(struct genl *g, uint8_t cmd, uint32_t id, const void *token);
+
+#endif /* SELFTESTS_GENL_H */
