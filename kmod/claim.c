@@ -121,12 +121,9 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	if (ho->ho_state != TAPXFER_STATE_FROZEN) {
-		NL_SET_ERR_MSG(extack,
-			       "the handover ended meanwhile: abort, deadline, or device deleted");
-		err = -ECANCELED;
+	err = tapxfer_handover_check_live(ho, extack);
+	if (err)
 		goto out;
-	}
 	err = tapxfer_check_queues(ho, extack);
 	if (err)
 		goto out;

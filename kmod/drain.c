@@ -60,17 +60,19 @@ void tapxfer_drain(struct work_struct *work)
 	struct tapxfer_handover *ho = container_of(to_delayed_work(work),
 						   struct tapxfer_handover,
 						   ho_drain_work);
-	bool done;
+	bool done, paused;
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	done = drain_rings(ho) || ++ho->ho_drain_tries >= DRAIN_TRIES;
-	/* A command that has found the state changed still has the files. */
-	if (ho->ho_busy)
-		done = false;
+	/* A command that has yet to find the state changed uses the files. */
+	paused = done && ho->ho_busy;
+	ho->ho_drain_paused = paused;
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 
+	if (paused)
+		return;
 	if (!done) {
 		queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work,
 				   DRAIN_PERIOD);
@@ -89,5 +91,20 @@ void tapxfer_drain(struct work_struct *work)
 void tapxfer_drain_start(struct tapxfer_handover *ho)
 {
 	kref_get(&ho->ho_ref);
+	queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work, 0);
+}
+
+/**
+ * tapxfer_drain_resume - a command is done; it may have kept a drain waiting
+ * @ho: the handover
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_drain_resume(struct tapxfer_handover *ho)
+{
+	if (!ho->ho_drain_paused)
+		return;
+	/* With the reference of the work that paused. */
+	ho->ho_drain_paused = false;
 	queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work, 0);
 }

@@ -34,10 +34,11 @@
  * may sleep with a return address in this module, so each pass pins the module.
  * A read that would sleep in the driver until a packet comes, maybe for ever,
  * sleeps in the fence instead, and when the handover has ended the system call
- * begins anew, with the driver's own operations: nobody keeps the module for
- * longer than the handover. Module exit waits for those that came too late to
- * pin it and could not be sent back, and a grace period of RCU tasks covers the
- * few instructions before the pin and after it.
+ * begins anew, with the driver's own operations, so that it does not keep the
+ * module for longer than the handover. What cannot begin anew (AIO) or is about
+ * to end (a write that waits for room) may. Module exit waits for those that
+ * came too late to pin it and could not be sent back, and a grace period of RCU
+ * tasks covers the few instructions before the pin and after it.
  */
 
 static const struct rhashtable_params fence_params = {
@@ -188,7 +189,9 @@ static ssize_t fence_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 	pinned = fence_pin();
 	q = fence_queue(iocb->ki_filp);
-	if (fence_nonblock(iocb))
+	if (!iov_iter_count(to))
+		ret = fence_tun_fops->read_iter(iocb, to);
+	else if (fence_nonblock(iocb))
 		ret = !q || fence_is_open(q, TAPXFER_FENCE_READ) ?
 		      fence_tun_fops->read_iter(iocb, to) : -EAGAIN;
 	else if (!fence_can_restart(iocb))

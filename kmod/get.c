@@ -179,6 +179,9 @@ int tapxfer_dev_get_doit(struct sk_buff *skb, struct genl_info *info)
 		return -EINVAL;
 	}
 	if (info->attrs[TAPXFER_A_DEV_FD]) {
+		err = tapxfer_check_opener(skb, info);
+		if (err)
+			return err;
 		rtnl_lock();
 		err = dev_get_find(info, &dev);
 		if (!err)

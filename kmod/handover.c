@@ -66,8 +66,12 @@ struct tapxfer_handover *tapxfer_handover_alloc(unsigned int nqueues)
 		kvfree(ho);
 		return ERR_PTR(-ENOMEM);
 	}
-	/* Called through the module's family: it is not being unloaded. */
-	__module_get(THIS_MODULE);
+	/* Genetlink has no reference for us: the module may be on its way out. */
+	if (!try_module_get(THIS_MODULE)) {
+		kfree_skb(ho->ho_info);
+		kvfree(ho);
+		return ERR_PTR(-ENODEV);
+	}
 
 	kref_init(&ho->ho_ref);
 	mutex_init(&ho->ho_lock);
@@ -288,6 +292,7 @@ void tapxfer_handover_done(struct tapxfer_handover *ho)
 {
 	mutex_lock(&ho->ho_lock);
 	ho->ho_busy = false;
+	tapxfer_drain_resume(ho);
 	mutex_unlock(&ho->ho_lock);
 }
 
@@ -318,4 +323,22 @@ int tapxfer_check_queues(struct tapxfer_handover *ho,
 		return -ESTALE;
 	}
 	return 0;
+}
+
+/**
+ * tapxfer_handover_check_live - whether a handover has ended meanwhile
+ * @ho: the handover
+ * @extack: for errors
+ *
+ * Context: under ho_lock, each time that a command has taken it again.
+ * Return: 0 or -ECANCELED.
+ */
+int tapxfer_handover_check_live(struct tapxfer_handover *ho,
+				struct netlink_ext_ack *extack)
+{
+	if (tapxfer_is_live(ho))
+		return 0;
+	NL_SET_ERR_MSG(extack,
+		       "the handover ended meanwhile: abort, deadline, or device deleted");
+	return -ECANCELED;
 }

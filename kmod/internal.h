@@ -164,6 +164,7 @@ struct tapxfer_dev_state {
  * @ho_claimed_at: when the files were claimed
  * @ho_ended_at: when traffic went on
  * @ho_drain_tries: how often the rings were looked at since
+ * @ho_drain_paused: the drain waits for the command that is under way
  * @ho_nqueues: number of @ho_queues
  * @ho_queues: the device's queue files
  */
@@ -197,6 +198,7 @@ struct tapxfer_handover {
 	u64			ho_claimed_at;
 	u64			ho_ended_at;
 	unsigned int		ho_drain_tries;
+	bool			ho_drain_paused;
 
 	unsigned int		ho_nqueues;
 	struct tapxfer_queue	ho_queues[];
@@ -230,6 +232,7 @@ extern struct workqueue_struct *tapxfer_drain_wq;
 extern struct genl_family tapxfer_family;
 
 struct tapxfer_handover *tapxfer_find(struct genl_info *info);
+int tapxfer_check_opener(const struct sk_buff *skb, struct genl_info *info);
 
 /* For a text that is chosen at run time, which NL_SET_ERR_MSG() cannot take */
 static inline void tapxfer_set_err(struct netlink_ext_ack *extack,
@@ -289,6 +292,8 @@ void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 			   struct netlink_ext_ack *extack);
 void tapxfer_handover_done(struct tapxfer_handover *ho);
+int tapxfer_handover_check_live(struct tapxfer_handover *ho,
+				struct netlink_ext_ack *extack);
 int tapxfer_check_queues(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack);
 
@@ -325,6 +330,7 @@ void tapxfer_claimant_work(struct work_struct *work);
 /* drain.c */
 void tapxfer_drain(struct work_struct *work);
 void tapxfer_drain_start(struct tapxfer_handover *ho);
+void tapxfer_drain_resume(struct tapxfer_handover *ho);
 
 /* queue.c */
 void tapxfer_queue_park(struct tapxfer_queue *q);
@@ -393,7 +399,10 @@ void tapxfer_probe_dev_init(struct tapxfer_probe_dev *pd,
 			    const struct net_device *dev);
 int tapxfer_probe_file(struct file *file, const struct tapxfer_probe_dev *pd,
 		       const struct tapxfer_scratch *s);
-void tapxfer_probe_names_changed(void);
+int tapxfer_probe_add(struct net_device *dev);
+void tapxfer_probe_rename(void);
+void tapxfer_probe_del(struct net_device *dev);
+void tapxfer_probe_exit(void);
 int tapxfer_probe_notify(struct net_device *dev);
 int tapxfer_probe_flags(struct file *file, const struct tapxfer_scratch *s,
 			u32 *flags);

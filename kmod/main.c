@@ -53,7 +53,7 @@ static int __init tapxfer_init(void)
 		goto err_drain_wq;
 	err = tapxfer_notifier_init();
 	if (err)
-		goto err_fence;
+		goto err_probe;
 	err = genl_register_family(&tapxfer_family);
 	if (err)
 		goto err_notifier;
@@ -61,7 +61,8 @@ static int __init tapxfer_init(void)
 
 err_notifier:
 	tapxfer_notifier_exit();
-err_fence:
+err_probe:
+	tapxfer_probe_exit();
 	tapxfer_fence_exit();
 err_drain_wq:
 	destroy_workqueue(tapxfer_drain_wq);
@@ -75,6 +76,7 @@ static void __exit tapxfer_exit(void)
 	/* Each handover pins the module: there is none. */
 	genl_unregister_family(&tapxfer_family);
 	tapxfer_notifier_exit();
+	tapxfer_probe_exit();
 	/* A work that has put the last reference may be about to return. */
 	destroy_workqueue(tapxfer_wq);
 	destroy_workqueue(tapxfer_drain_wq);

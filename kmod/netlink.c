@@ -60,12 +60,18 @@ static bool caller_is_admin(const struct sk_buff *skb, const struct net *net)
 	return netlink_ns_capable(skb, net->user_ns, CAP_NET_ADMIN);
 }
 
-/*
- * A request takes descriptors from the table of the task that sends it, or puts
- * some there. Whoever gives another process a netlink socket to write to, as its
- * log say, must not reach that table: the socket has to be the sender's own.
+/**
+ * tapxfer_check_opener - whether a request may use the sender's descriptors
+ * @skb: the request
+ * @info: the request, parsed
+ *
+ * Some requests take descriptors from the table of the task that sends them, or
+ * put some there. Whoever gives another process a netlink socket to write to, as
+ * its log say, must not reach that table: the socket has to be the sender's own.
+ *
+ * Return: 0 or -EPERM.
  */
-static int check_opener(const struct sk_buff *skb, struct genl_info *info)
+int tapxfer_check_opener(const struct sk_buff *skb, struct genl_info *info)
 {
 	const struct socket *sock = NETLINK_CB(skb).sk->sk_socket;
 	const struct cred *opener;
@@ -73,6 +79,7 @@ static int check_opener(const struct sk_buff *skb, struct genl_info *info)
 	if (sock && sock->file) {
 		opener = sock->file->f_cred;
 		if (uid_eq(opener->euid, current_euid()) &&
+		    gid_eq(opener->egid, current_egid()) &&
 		    opener->user_ns == current_user_ns())
 			return 0;
 	}
@@ -140,7 +147,7 @@ static struct tapxfer_handover *begin_new(struct sk_buff *skb,
 	struct tapxfer_request *req;
 	int err;
 
-	err = check_opener(skb, info);
+	err = tapxfer_check_opener(skb, info);
 	if (err)
 		return ERR_PTR(err);
 	if (info->attrs[TAPXFER_A_HANDOVER_TOKEN]) {
@@ -285,12 +292,14 @@ static int finish(struct tapxfer_handover *ho, struct genl_info *info,
 }
 
 static int fill_begun(struct tapxfer_reply *r, struct tapxfer_handover *ho,
-		      bool created)
+		      bool created, struct netlink_ext_ack *extack)
 {
 	int err;
 
 	mutex_lock(&ho->ho_lock);
-	err = tapxfer_fill_begun(r->skb, ho, created);
+	err = tapxfer_handover_check_live(ho, extack);
+	if (!err)
+		err = tapxfer_fill_begun(r->skb, ho, created);
 	mutex_unlock(&ho->ho_lock);
 	return err;
 }
@@ -309,7 +318,7 @@ static int prepare_doit(struct sk_buff *skb, struct genl_info *info)
 		tapxfer_reply_free(&r);
 		return PTR_ERR(ho);
 	}
-	err = fill_begun(&r, ho, true);
+	err = fill_begun(&r, ho, true, info->extack);
 	return finish(ho, info, &r, err, true);
 }
 
@@ -330,19 +339,23 @@ static int hold_doit(struct sk_buff *skb, struct genl_info *info)
 	}
 	err = tapxfer_hold(ho, info->extack);
 	if (!err)
-		err = fill_begun(&r, ho, created);
+		err = fill_begun(&r, ho, created, info->extack);
 	return finish(ho, info, &r, err, created);
 }
 
-static int freeze_fill(struct tapxfer_reply *r, struct tapxfer_handover *ho,
-		       bool created)
+/* The handover may have ended since the command that is answered. */
+static int fill_state(struct tapxfer_reply *r, struct tapxfer_handover *ho,
+		      bool created, const int *fds,
+		      struct netlink_ext_ack *extack)
 {
 	int err;
 
 	mutex_lock(&ho->ho_lock);
-	err = tapxfer_fill_begun(r->skb, ho, created);
+	err = tapxfer_handover_check_live(ho, extack);
 	if (!err)
-		err = tapxfer_fill_state(r->skb, ho, NULL);
+		err = tapxfer_fill_begun(r->skb, ho, created);
+	if (!err)
+		err = tapxfer_fill_state(r->skb, ho, fds);
 	mutex_unlock(&ho->ho_lock);
 	return err;
 }
@@ -361,6 +374,11 @@ static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
 				    "timeout is above timeout-max, see cap-get: freeze again instead");
 		return -ERANGE;
 	}
+	/* Genetlink's lock is kept for all messages of a datagram: of many
+	 * freezes in one, the last may wait.
+	 */
+	if (skb->len > NLMSG_ALIGN(info->nlhdr->nlmsg_len))
+		timeout = 0;
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(TAPXFER_QUEUES_MAX));
 	if (err)
 		return err;
@@ -375,7 +393,7 @@ static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
 	if (!err)
 		err = tapxfer_freeze(ho, timeout, info->extack);
 	if (!err)
-		err = freeze_fill(&r, ho, created);
+		err = fill_state(&r, ho, created, NULL, info->extack);
 	return finish(ho, info, &r, err, created);
 }
 
@@ -398,13 +416,8 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 	}
 
 	err = tapxfer_claim_commit(ho, info->extack);
-	if (!err) {
-		mutex_lock(&ho->ho_lock);
-		err = tapxfer_fill_begun(r.skb, ho, false);
-		if (!err)
-			err = tapxfer_fill_state(r.skb, ho, fds);
-		mutex_unlock(&ho->ho_lock);
-	}
+	if (!err)
+		err = fill_state(&r, ho, false, fds, info->extack);
 	if (err)
 		tapxfer_reply_free(&r);
 	else
@@ -423,7 +436,7 @@ static int claim_doit(struct sk_buff *skb, struct genl_info *info)
 	struct tapxfer_handover *ho;
 	int err;
 
-	err = check_opener(skb, info);
+	err = tapxfer_check_opener(skb, info);
 	if (err)
 		return err;
 	ho = find_with_token(info);

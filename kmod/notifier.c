@@ -62,14 +62,16 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 
 	switch (event) {
 	case NETDEV_REGISTER:
+		return notifier_from_errno(tapxfer_probe_add(dev));
 	case NETDEV_CHANGENAME:
-		tapxfer_probe_names_changed();
+		tapxfer_probe_rename();
 		return NOTIFY_DONE;
 	case NETDEV_UNREGISTER:
-		tapxfer_probe_names_changed();
 		/* Sent for a move to another network namespace as well. */
-		if (dev->reg_state == NETREG_UNREGISTERING)
+		if (dev->reg_state == NETREG_UNREGISTERING) {
+			tapxfer_probe_del(dev);
 			unregistering(dev);
+		}
 		return NOTIFY_DONE;
 	case NETDEV_PRE_CHANGEADDR:
 		if (tapxfer_probe_notify(dev))

@@ -55,6 +55,9 @@ static int prepare_probe(struct file *file, const struct nlattr *attr,
 	else if (err == -EBADFD)
 		NL_SET_ERR_MSG_ATTR(extack, attr,
 				    "the file is attached to no device, TUNSETIFF comes first");
+	else if (err == -EAGAIN)
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "tun and tap devices come and go too fast, try again");
 	else if (err == -ENOTUNIQ)
 		NL_SET_ERR_MSG_ATTR(extack, attr,
 				    "another tun or tap of this host has the tun's name, rename one");
@@ -210,8 +213,11 @@ static int prepare_commit(struct tapxfer_handover *ho, const struct net *net,
 				       "a file is in a handover already, end that one first");
 			err = -EBUSY;
 		}
-		for (i = 0; i < ho->ho_nqueues; i++)
+		for (i = 0; i < ho->ho_nqueues; i++) {
+			/* Who was just late may have found it. */
 			tapxfer_fence_remove(&ho->ho_queues[i]);
+			tapxfer_queue_wake(&ho->ho_queues[i]);
+		}
 		goto out;
 	}
 
@@ -247,7 +253,9 @@ struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,
 
 	ho = tapxfer_handover_alloc(req->nfds);
 	if (IS_ERR(ho)) {
-		NL_SET_ERR_MSG(extack, "no memory for a handover");
+		tapxfer_set_err(extack, NULL, PTR_ERR(ho) == -ENODEV ?
+				"the module is being unloaded" :
+				"no memory for a handover");
 		return ho;
 	}
 	ho->ho_hold = req->hold;

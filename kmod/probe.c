@@ -10,7 +10,6 @@
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
-#include <net/net_namespace.h>
 
 #include "internal.h"
 
@@ -51,6 +50,17 @@ static DEFINE_SPINLOCK(probe_lock);	/* protects probe_list and its members */
 static LIST_HEAD(probe_list);
 
 #define NAME_TRIES	8
+
+/*
+ * All of the driver's netdevs. Those of a network namespace that is dying still
+ * tell their names to their files, but a walk over the namespaces misses them.
+ */
+struct probe_known {
+	struct list_head	k_list;
+	struct net_device	*k_dev;
+};
+
+static LIST_HEAD(probe_known);	/* under rtnl */
 
 /* Devices that came, went, moved or got another name; written under rtnl */
 static atomic_t probe_names = ATOMIC_INIT(0);
@@ -139,13 +149,67 @@ static struct net_device *probe_address(struct file *file, unsigned short type,
 }
 
 /**
- * tapxfer_probe_names_changed - a tun/tap netdev's name is another's now
+ * tapxfer_probe_add - a tun/tap netdev was registered, or moved here
+ * @dev: the netdev
+ *
+ * Context: under rtnl.
+ * Return: 0 or -ENOMEM.
+ */
+int tapxfer_probe_add(struct net_device *dev)
+{
+	struct probe_known *k;
+
+	atomic_inc(&probe_names);
+	list_for_each_entry(k, &probe_known, k_list)
+		if (k->k_dev == dev)
+			return 0;
+	k = kmalloc(sizeof(*k), GFP_KERNEL);
+	if (!k)
+		return -ENOMEM;
+	k->k_dev = dev;
+	list_add(&k->k_list, &probe_known);
+	return 0;
+}
+
+/**
+ * tapxfer_probe_rename - a tun/tap netdev has another name
  *
  * Context: under rtnl.
  */
-void tapxfer_probe_names_changed(void)
+void tapxfer_probe_rename(void)
 {
 	atomic_inc(&probe_names);
+}
+
+/**
+ * tapxfer_probe_del - a tun/tap netdev is about to go
+ * @dev: the netdev
+ *
+ * Context: under rtnl.
+ */
+void tapxfer_probe_del(struct net_device *dev)
+{
+	struct probe_known *k;
+
+	atomic_inc(&probe_names);
+	list_for_each_entry(k, &probe_known, k_list) {
+		if (k->k_dev != dev)
+			continue;
+		list_del(&k->k_list);
+		kfree(k);
+		return;
+	}
+}
+
+/**
+ * tapxfer_probe_exit - at module unload, after the notifier
+ */
+void tapxfer_probe_exit(void)
+{
+	struct probe_known *k, *next;
+
+	list_for_each_entry_safe(k, next, &probe_known, k_list)
+		kfree(k);
 }
 
 /* The name that the driver tells of a file's device. */
@@ -165,20 +229,16 @@ static int probe_name(struct file *file, char *name)
 static const struct net_device *probe_only(const char *name)
 {
 	const struct net_device *only = NULL;
-	unsigned int n = 0;
-	struct net *net;
+	const struct probe_known *k;
 
-	down_read(&net_rwsem);
-	for_each_net(net) {
-		const struct net_device *dev = __dev_get_by_name(net, name);
-
-		if (!dev || !tapxfer_dev_is_tun(dev) || strcmp(dev->name, name))
+	list_for_each_entry(k, &probe_known, k_list) {
+		if (strcmp(k->k_dev->name, name))
 			continue;
-		only = dev;
-		n++;
+		if (only)
+			return NULL;
+		only = k->k_dev;
 	}
-	up_read(&net_rwsem);
-	return n == 1 ? only : NULL;
+	return only;
 }
 
 static int probe_by_name(struct file *file, const struct net_device *dev)

@@ -196,17 +196,42 @@ static bool ring_is_ours(const struct tapxfer_ring *r)
 	return r->r_ring->queue == r->r_array && r->r_ring->size == r->r_hold;
 }
 
+/*
+ * A consumer past the fence (the driver's purge of a queue that is detached, a
+ * reader that has slept in the driver since before the prepare) sees what a
+ * vhost backend gave back, takes one, and turns round to slot 0.
+ */
+static bool ring_was_read(const struct tapxfer_ring *r)
+{
+	return r->r_ring->consumer_head < (int)r->r_hold;
+}
+
 /* Packets in a parked ring; under its locks. */
 static unsigned int ring_count(const struct tapxfer_ring *r,
 			       unsigned int *put_back)
 {
-	const struct ptr_ring *ring = r->r_ring;
+	struct ptr_ring *ring = r->r_ring;
 	unsigned int n = ring->producer;
 
+	if (ring_was_read(r)) {
+		*put_back = 0;
+		return ring_copy(ring, NULL, r->r_hold);
+	}
 	if (!n && ring->queue[0])
 		n = r->r_hold;
 	*put_back = r->r_hold + RING_RESERVE - ring->consumer_head;
 	return n + *put_back;
+}
+
+static void ring_drop_reserve(struct tapxfer_ring *r)
+{
+	unsigned int i;
+
+	for (i = r->r_hold; i < r->r_hold + RING_RESERVE; i++) {
+		if (r->r_array[i])
+			tun_ptr_free(r->r_array[i]);
+		r->r_array[i] = NULL;
+	}
 }
 
 /**
@@ -228,7 +253,12 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 	if (WARN_ON_ONCE(!ring_is_ours(r)))
 		goto out;
 	r->r_held = ring_count(r, &r->r_put_back);
-	if (!r->r_put_back) {
+	if (ring_was_read(r)) {
+		/* The indices are those of a ring of this size already. What
+		 * is left of the reserve is older than what was taken.
+		 */
+		ring_drop_reserve(r);
+	} else if (!r->r_put_back) {
 		WRITE_ONCE(ring->consumer_head, 0);
 		ring->consumer_tail = 0;
 	} else {

@@ -7,17 +7,6 @@
 
 #include "internal.h"
 
-/* Under ho_lock, each time that a command has taken it again. */
-static int handover_check_live(struct tapxfer_handover *ho,
-			       struct netlink_ext_ack *extack)
-{
-	if (tapxfer_is_live(ho))
-		return 0;
-	NL_SET_ERR_MSG(extack,
-		       "the handover ended meanwhile: abort, deadline, or device deleted");
-	return -ECANCELED;
-}
-
 static int hold_check(struct tapxfer_handover *ho,
 		      struct netlink_ext_ack *extack)
 {
@@ -54,7 +43,7 @@ int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack)
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	err = handover_check_live(ho, extack);
+	err = tapxfer_handover_check_live(ho, extack);
 	if (!err)
 		err = tapxfer_check_queues(ho, extack);
 	if (!err)
@@ -82,7 +71,7 @@ static int freeze_raise(struct tapxfer_handover *ho,
 	int err;
 
 	mutex_lock(&ho->ho_lock);
-	err = handover_check_live(ho, extack);
+	err = tapxfer_handover_check_live(ho, extack);
 	/* TUNGETSNDBUF answers from it as soon as the fence is up. */
 	for (i = 0; !err && i < ho->ho_nqueues; i++)
 		WRITE_ONCE(ho->ho_queues[i].q_sndbuf,
@@ -100,7 +89,7 @@ static int freeze_close(struct tapxfer_handover *ho,
 	int err;
 
 	mutex_lock(&ho->ho_lock);
-	err = handover_check_live(ho, extack);
+	err = tapxfer_handover_check_live(ho, extack);
 	for (i = 0; !err && i < ho->ho_nqueues; i++)
 		tapxfer_queue_close(&ho->ho_queues[i]);
 	mutex_unlock(&ho->ho_lock);
@@ -161,7 +150,7 @@ static int freeze_commit(struct tapxfer_handover *ho,
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	err = handover_check_live(ho, extack);
+	err = tapxfer_handover_check_live(ho, extack);
 	if (!err)
 		err = tapxfer_check_queues(ho, extack);
 	if (!err)
@@ -297,7 +286,7 @@ int tapxfer_thaw(struct tapxfer_handover *ho, struct sk_buff *reply,
 	int err;
 
 	mutex_lock(&ho->ho_lock);
-	err = handover_check_live(ho, extack);
+	err = tapxfer_handover_check_live(ho, extack);
 	if (!err && ho->ho_state != TAPXFER_STATE_CLAIMED) {
 		NL_SET_ERR_MSG(extack,
 			       "the claimant has exited, claim anew or abort");
