@@ -380,6 +380,27 @@ static int claimant_threads(void *arg)
 	return 7;
 }
 
+static void *sleeper(void *arg)
+{
+	pause();
+	return arg;
+}
+
+/* The main thread claims and exits, another lives on. */
+static int claimant_main_exits(void *arg)
+{
+	struct channel *ch = arg;
+	pthread_t th;
+	int err = make_claim(ch);
+
+	if (err)
+		return err;
+	if (pthread_create(&th, NULL, sleeper, NULL))
+		return 5;
+	syscall(SYS_exit, 0);
+	return 6;
+}
+
 static uint32_t next_event(struct xfer *ev, int ms)
 {
 	struct tapxfer_info *info;
@@ -450,6 +471,29 @@ TEST_F(claim, outlives_the_thread_that_made_it)
 		  (pid_t)xfer_u64(&self->x, TAPXFER_A_HANDOVER_CLAIMANT));
 	EXPECT_EQ(TAPXFER_EVENT_CLAIMED, next_event(&ev, SOON_MS));
 	/* whatever the thread's exit set going has had its time */
+	EXPECT_EQ(0, next_event(&ev, 300));
+	EXPECT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));
+
+	child_kill(self->child);
+	self->child = 0;
+	EXPECT_EQ(TAPXFER_EVENT_FROZEN, next_event(&ev, SOON_MS));
+	EXPECT_EQ(TAPXFER_STATE_FROZEN, xfer_state(&self->x));
+	xfer_close(&ev);
+}
+
+TEST_F(claim, outlives_the_main_thread)
+{
+	struct channel ch = { .x = &self->x };
+	struct xfer ev;
+
+	FREEZE();
+	ASSERT_EQ(0, xfer_open(&ev));
+	ASSERT_EQ(0, tapxfer_subscribe(ev.tx));
+	self->child = child_start(claimant_main_exits, &ch);
+	ASSERT_LT(0, self->child);
+	ASSERT_TRUE(wait_until(process_state(self->child) == 'Z', SOON_MS));
+	EXPECT_EQ(TAPXFER_EVENT_CLAIMED, next_event(&ev, SOON_MS));
+	/* whatever its exit set going has had its time */
 	EXPECT_EQ(0, next_event(&ev, 300));
 	EXPECT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));
 

@@ -143,7 +143,7 @@ TEST_F(freeze, poll_and_epoll_see_no_room_to_write)
 	close(ep);
 }
 
-/* The kernel may send an error to a poller at any time. */
+/* Whatever else it hides. */
 TEST_F(freeze, poll_still_tells_that_the_device_is_gone)
 {
 	struct pollfd pfd = { .fd = self->tap.fds[0], .events = POLLIN };
@@ -384,7 +384,7 @@ TEST_F(freeze, an_abort_ends_its_wait)
 	xfer_close(&other);
 }
 
-/* The one call from the command line of a VMM: all steps at once. */
+/* One message from running to frozen, which the library makes two of. */
 TEST_F(freeze, one_call_does_all_the_steps)
 {
 	struct genl g;
@@ -543,6 +543,7 @@ FIXTURE_SETUP(fenced_ioctl)
 FIXTURE_TEARDOWN(fenced_ioctl)
 {
 	xfer_close(&self->x);
+	link_delete("tap0");
 	tap_close(&self->claimed);
 	tap_close(&self->tap);
 }
@@ -638,6 +639,7 @@ TEST_F(fenced_ioctl, the_export_is_what_the_files_and_the_link_say)
 	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNSETVNETLE, &one));
 	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNSETOWNER, 1234));
 	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNSETGROUP, 4321));
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNSETPERSIST, 1));
 	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNSETSNDBUF, &sndbuf));
 	ASSERT_EQ(0, link_set_mtu("tap0", 1400));
 	ASSERT_EQ(0, link_set_txqlen("tap0", 700));
@@ -651,7 +653,8 @@ TEST_F(fenced_ioctl, the_export_is_what_the_files_and_the_link_say)
 		  xfer_dev_u64(&self->x, TAPXFER_A_DEV_TYPE));
 	EXPECT_EQ(ARPHRD_ETHER,
 		  xfer_dev_u64(&self->x, TAPXFER_A_DEV_LINK_TYPE));
-	EXPECT_EQ(TAP_VM, xfer_dev_u64(&self->x, TAPXFER_A_DEV_FLAGS));
+	EXPECT_EQ(TAP_VM | IFF_PERSIST,
+		  xfer_dev_u64(&self->x, TAPXFER_A_DEV_FLAGS));
 	EXPECT_EQ(12, xfer_dev_u64(&self->x, TAPXFER_A_DEV_VNET_HDR_SZ));
 	EXPECT_EQ(1, xfer_dev_u64(&self->x, TAPXFER_A_DEV_VNET_LE));
 	EXPECT_EQ(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6,
@@ -659,7 +662,7 @@ TEST_F(fenced_ioctl, the_export_is_what_the_files_and_the_link_say)
 	EXPECT_EQ(sndbuf, (int)xfer_dev_u64(&self->x, TAPXFER_A_DEV_SNDBUF));
 	EXPECT_EQ(1234, xfer_dev_u64(&self->x, TAPXFER_A_DEV_OWNER));
 	EXPECT_EQ(4321, xfer_dev_u64(&self->x, TAPXFER_A_DEV_GROUP));
-	EXPECT_EQ(0, xfer_dev_u64(&self->x, TAPXFER_A_DEV_PERSIST));
+	EXPECT_EQ(1, xfer_dev_u64(&self->x, TAPXFER_A_DEV_PERSIST));
 	EXPECT_EQ(1, xfer_dev_u64(&self->x, TAPXFER_A_DEV_MULTI_QUEUE));
 	EXPECT_EQ(QUEUES, xfer_dev_u64(&self->x, TAPXFER_A_DEV_NUM_QUEUES));
 	EXPECT_EQ(0, xfer_dev_u64(&self->x, TAPXFER_A_DEV_NUM_DETACHED));

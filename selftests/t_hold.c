@@ -76,7 +76,7 @@ FIXTURE_TEARDOWN(hold)
 	tally_free(&self->t);
 }
 
-/* To the variant's state; its name says whether by one call or by three. */
+/* To the variant's state. */
 #define BEGIN(hold) \
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, variant->state, hold, 0))
 

@@ -128,16 +128,31 @@ void child_kill(pid_t pid)
 	waitpid(pid, NULL, 0);
 }
 
-static char task_state(pid_t tid)
+static char state_of(const char *path)
 {
-	char path[64], buf[512];
+	char buf[512];
 	const char *p;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
 	if (read_file(path, buf, sizeof(buf)) <= 0)
 		return 0;
 	p = strrchr(buf, ')');
 	return p && p[1] ? p[2] : 0;
+}
+
+char process_state(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	return state_of(path);
+}
+
+static char task_state(pid_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	return state_of(path);
 }
 
 bool task_sleeps_in(pid_t tid, long nr)

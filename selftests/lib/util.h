@@ -45,6 +45,9 @@ pid_t child_start(int (*fn)(void *arg), void *arg);
 int child_wait(pid_t pid, int ms);
 void child_kill(pid_t pid);
 
+/* As /proc tells it, 'Z' for one whose main thread has exited; 0: none. */
+char process_state(pid_t pid);
+
 /* Whether thread @tid of this process sleeps in system call @nr. */
 bool task_sleeps_in(pid_t tid, long nr);
 /* How often it went to sleep so far, or -1. */
