@@ -36,7 +36,7 @@
 #define TAPXFER_DEADLINE_DEFAULT	10000U		/* ms */
 #define TAPXFER_DEADLINE_MAX		300000U
 #define TAPXFER_QUEUES_MAX		256U		/* tun's MAX_TAP_QUEUES */
-/* ms; a command that sleeps keeps genetlink's register lock for that long */
+/* ms; a command that sleeps keeps genetlink's lock against registration */
 #define TAPXFER_TIMEOUT_MAX		1000U
 
 /**

@@ -34,6 +34,8 @@
  *   EOPNOTSUPP  the netdev is not a tun or tap; a file is no tun file;
  *               IFF_NAPI_FRAGS; the caller has no address space
  *   EXDEV       a file is a queue of another device
+ *   EAGAIN      tun and tap devices come and go too fast to tell a tun's files
+ *               apart, try again
  *   EBUSY       the device or a file is in a handover already; another
  *               command on the handover is under way
  *   ENOENT      no such handover: never was, or has ended
