@@ -33,10 +33,9 @@ int xfer_begin(struct xfer *x, const struct tap *tap, enum tapxfer_state state,
 {
 	struct tapxfer_opts opts = {
 		.size = sizeof(opts),
-		.set = (hold ? TAPXFER_OPT_HOLD : 0) |
-		       (deadline ? TAPXFER_OPT_DEADLINE : 0),
+		.set = (hold ? TAPXFER_OPT_HOLD : 0) | TAPXFER_OPT_DEADLINE,
 		.hold = hold,
-		.deadline = deadline,
+		.deadline = deadline ?: XFER_PATIENCE_MS,
 	};
 	int (*begin)(struct tapxfer *tx, unsigned int ifindex, const int *fds,
 		     size_t nfds, const struct tapxfer_opts *opts,

@@ -24,7 +24,10 @@ int xfer_open(struct xfer *x);
 /* Aborts what is left of it. */
 void xfer_close(struct xfer *x);
 
-/* From the tap's files to that state; @hold, @deadline: 0 for the default. */
+/* The deadline, where a test does not care: later than a slow machine needs. */
+#define XFER_PATIENCE_MS	60000
+
+/* From the tap's files to that state; @hold, @deadline: 0 for a default. */
 int xfer_begin(struct xfer *x, const struct tap *tap, enum tapxfer_state state,
 	       uint32_t hold, uint32_t deadline);
 /* The commands on the handover: 0 or -errno. */
