@@ -10,7 +10,7 @@
  * next resize, or its close, frees it. Do not keep the files for it.
  */
 #define DRAIN_PERIOD	msecs_to_jiffies(20)
-#define DRAIN_TRIES	500
+#define DRAIN_TRIES	250
 
 /*
  * How full a ring may be that gets smaller. A reader who is catching up must

@@ -923,7 +923,8 @@ TEST_F(rights, nobody_with_the_files_can_do_all_of_a_handover)
 	ASSERT_EQ(0, become_nobody());
 	ASSERT_EQ(0, genl_open(&self->g));
 	ASSERT_EQ(0, xfer_open(&x));
-	ASSERT_EQ(0, xfer_begin(&x, &self->tap, TAPXFER_STATE_FROZEN, 0, 0));
+	/* no longer than anybody may ask for */
+	ASSERT_EQ(0, xfer_begin(&x, &self->tap, TAPXFER_STATE_FROZEN, 0, 9000));
 	ASSERT_EQ(0, sender_send(&self->s, 100));
 	ASSERT_EQ(0, xfer_claim(&x, &claimed));
 	ASSERT_EQ(0, xfer_thaw(&x));

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 
@@ -308,6 +309,26 @@ TEST_F(thaw, and_nothing_before_it_lets_the_module_go)
 }
 
 /* -- who waits ------------------------------------------------------------ */
+
+/* One who sleeps nowhere, and wants a signal */
+TEST_F(thaw, signals_who_asked_for_sigio)
+{
+	struct timespec soon = { .tv_sec = SOON_MS / 1000 }, now = {};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	ASSERT_EQ(0, sigprocmask(SIG_BLOCK, &set, NULL));
+	ASSERT_EQ(0, fcntl(self->tap.fds[0], F_SETOWN, getpid()));
+	ASSERT_EQ(0, fcntl(self->tap.fds[0], F_SETFL, O_NONBLOCK | O_ASYNC));
+	FREEZE(0);
+	EXPECT_EQ(-EAGAIN, tap_write_one(&self->tap, 0, 0));
+	while (sigtimedwait(&set, NULL, &now) == SIGIO)
+		;
+	ASSERT_EQ(0, xfer_finish(&self->x));
+	EXPECT_EQ(SIGIO, sigtimedwait(&set, NULL, &soon));
+	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 0));
+}
 
 FIXTURE(wake) {
 	COMMON;
