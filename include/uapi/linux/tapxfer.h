@@ -23,7 +23,8 @@
  *   EINVAL      an attribute is missing, or its value cannot be (hold 0,
  *               deadline 0, a file twice, a queue file missing, an id
  *               together with files); a hold below what is already queued
- *   ERANGE      hold, deadline or timeout above the family's limit
+ *   ERANGE      hold, deadline or timeout above the family's limit; a token of
+ *               another length
  *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token;
  *               the socket was opened by another user
  *   EBADF       no such file descriptor
