@@ -19,9 +19,10 @@ rm -f "$console"
 
 # Oopses end it at once, and -no-reboot makes an exit of a panic. Warnings and
 # worse reach the console, and so do notices, but no chatter: it is slow.
+# Grace periods of RCU are hurried: tests wait for many, one after the other.
 append="console=ttyS0 loglevel=6 panic=-1 oops=panic softlockup_panic=0
 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on
-hung_task_panic=0 log_buf_len=4M ${VM_APPEND-}"
+hung_task_panic=0 log_buf_len=4M rcupdate.rcu_expedited=1 ${VM_APPEND-}"
 
 exec "$here/judge" --console "$console" "$@" -- \
 	qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \

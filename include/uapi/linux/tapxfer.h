@@ -38,13 +38,18 @@
  *   EAGAIN      tun and tap devices come and go too fast to tell a tun's files
  *               apart, try again
  *   EBUSY       the device or a file is in a handover already; another
- *               command on the handover is under way
+ *               command on the handover is under way; ready, thaw: others than
+ *               the claimant hold a queue file
+ *   EDQUOT      prepare: the user, or the device's network namespace, has as
+ *               much in handovers as the module's parameters allow
+ *   ESRCH       pass: no such process in the caller's pid namespace
  *   ENOENT      no such handover: never was, or has ended
  *   EPROTO      the handover is not in a state for this command
  *   ESTALE      queues were added or removed since the prepare, or the tx
  *               queue length grew: abort and begin anew
  *   ETIMEDOUT   freeze: writes or ioctls in flight did not end in time; the
- *               handover is holding, freeze again
+ *               handover is holding, freeze again. drain: the host still has
+ *               packets of the queues
  *   ECANCELED   the handover ended (abort, deadline, device deleted) while
  *               the command was under way
  *   EMFILE      claim: no room for all files in the caller's table; nothing
@@ -70,6 +75,18 @@
  *   group exits
  * @TAPXFER_FEATURE_WRITE_WAIT: freeze waits, within a bound, for writes and
  *   ioctls that began after the prepare
+ * @TAPXFER_FEATURE_SHADOW: between claim and thaw the claimant's settings are
+ *   recorded, and applied by ready or thaw
+ * @TAPXFER_FEATURE_READY: ready takes the fence down before traffic goes on
+ * @TAPXFER_FEATURE_NO_FDS: a claim without descriptors
+ * @TAPXFER_FEATURE_PASS: a claim can be passed on to another process
+ * @TAPXFER_FEATURE_EXCLUSIVE: ready and thaw are refused while anyone but the
+ *   claimant holds a queue file, unless shared is asked for
+ * @TAPXFER_FEATURE_VHOST_BATCH: what a vhost backend sends in batches while
+ *   frozen is kept and sent at the thaw
+ * @TAPXFER_FEATURE_DRAIN: drain waits for what the host has not let go of
+ * @TAPXFER_FEATURE_HOLD_BYTES: what is held is bounded in bytes as well
+ * @TAPXFER_FEATURE_VIOLATED: changes that cannot be refused are told
  */
 enum tapxfer_feature {
 	TAPXFER_FEATURE_HOLD = 1,
@@ -77,6 +94,15 @@ enum tapxfer_feature {
 	TAPXFER_FEATURE_CLAIM = 4,
 	TAPXFER_FEATURE_CLAIMANT_EXIT = 8,
 	TAPXFER_FEATURE_WRITE_WAIT = 16,
+	TAPXFER_FEATURE_SHADOW = 32,
+	TAPXFER_FEATURE_READY = 64,
+	TAPXFER_FEATURE_NO_FDS = 128,
+	TAPXFER_FEATURE_PASS = 256,
+	TAPXFER_FEATURE_EXCLUSIVE = 512,
+	TAPXFER_FEATURE_VHOST_BATCH = 1024,
+	TAPXFER_FEATURE_DRAIN = 2048,
+	TAPXFER_FEATURE_HOLD_BYTES = 4096,
+	TAPXFER_FEATURE_VIOLATED = 8192,
 };
 
 /**
@@ -84,7 +110,10 @@ enum tapxfer_feature {
  * @TAPXFER_STATE_PREPARED: all is allocated and checked, traffic as before
  * @TAPXFER_STATE_HOLDING: packets to the queues are held, writes still pass
  * @TAPXFER_STATE_FROZEN: writes and settings are fenced, the state is exported
- * @TAPXFER_STATE_CLAIMED: the claimant has the queue files
+ * @TAPXFER_STATE_CLAIMED: the claimant has the queue files, its settings are
+ *   recorded
+ * @TAPXFER_STATE_READY: its settings are applied and the fence is down, packets
+ *   still wait on both sides
  * @TAPXFER_STATE_DRAINING: thawed or aborted, traffic flows; the rings shrink
  *   as soon as what they hold fits the device's tx queue length
  */
@@ -93,6 +122,7 @@ enum tapxfer_state {
 	TAPXFER_STATE_HOLDING,
 	TAPXFER_STATE_FROZEN,
 	TAPXFER_STATE_CLAIMED,
+	TAPXFER_STATE_READY,
 	TAPXFER_STATE_DRAINING,
 };
 
@@ -101,21 +131,26 @@ enum tapxfer_state {
  * @TAPXFER_EVENT_PREPARED: it began
  * @TAPXFER_EVENT_HOLDING: packets to the queues are held
  * @TAPXFER_EVENT_FROZEN: frozen, or frozen again because a claimant exited
- * @TAPXFER_EVENT_CLAIMED: the queue files were claimed
+ * @TAPXFER_EVENT_CLAIMED: the queue files were claimed, or the claim was passed
+ *   on
+ * @TAPXFER_EVENT_READY: the claimant's settings are applied
  * @TAPXFER_EVENT_THAWED: traffic goes on
  * @TAPXFER_EVENT_ABORTED: everything was put back
  * @TAPXFER_EVENT_EXPIRED: the deadline passed, everything was put back
  * @TAPXFER_EVENT_GONE: the device was deleted
+ * @TAPXFER_EVENT_VIOLATED: the device is no longer as it was exported
  */
 enum tapxfer_event {
 	TAPXFER_EVENT_PREPARED = 1,
 	TAPXFER_EVENT_HOLDING,
 	TAPXFER_EVENT_FROZEN,
 	TAPXFER_EVENT_CLAIMED,
+	TAPXFER_EVENT_READY,
 	TAPXFER_EVENT_THAWED,
 	TAPXFER_EVENT_ABORTED,
 	TAPXFER_EVENT_EXPIRED,
 	TAPXFER_EVENT_GONE,
+	TAPXFER_EVENT_VIOLATED,
 };
 
 enum tapxfer_dev_type {
@@ -139,6 +174,30 @@ enum tapxfer_not_exported {
 	TAPXFER_NOT_EXPORTED_QUEUE_INDEX = 8,
 };
 
+/**
+ * enum tapxfer_violation - how a device differs from what was exported
+ * @TAPXFER_VIOLATION_QUEUES: a queue was opened or closed; one that was opened
+ *   is neither held nor frozen
+ * @TAPXFER_VIOLATION_NAME: it was renamed
+ * @TAPXFER_VIOLATION_NETNS: it was moved to another network namespace
+ * @TAPXFER_VIOLATION_OFFLOADS: its features were changed
+ * @TAPXFER_VIOLATION_XDP: an XDP program was attached, replaced or detached
+ * @TAPXFER_VIOLATION_CARRIER: its carrier was changed
+ * @TAPXFER_VIOLATION_SETTINGS: a claimant that was ready, and is gone, has left
+ *   settings of its own
+ *
+ * None of it can be refused.
+ */
+enum tapxfer_violation {
+	TAPXFER_VIOLATION_QUEUES = 1,
+	TAPXFER_VIOLATION_NAME = 2,
+	TAPXFER_VIOLATION_NETNS = 4,
+	TAPXFER_VIOLATION_OFFLOADS = 8,
+	TAPXFER_VIOLATION_XDP = 16,
+	TAPXFER_VIOLATION_CARRIER = 32,
+	TAPXFER_VIOLATION_SETTINGS = 64,
+};
+
 /* TAPXFER_CMD_CAP_GET */
 enum {
 	TAPXFER_A_CAP_FEATURES = 1,	/* u64, bits of enum tapxfer_feature */
@@ -149,6 +208,8 @@ enum {
 	TAPXFER_A_CAP_TIMEOUT_MAX,	/* u32, ms */
 	TAPXFER_A_CAP_QUEUES_MAX,	/* u32 */
 	TAPXFER_A_CAP_MODULE_VERSION,	/* string */
+	TAPXFER_A_CAP_HOLD_BYTES_DEFAULT, /* u64, bytes a handover */
+	TAPXFER_A_CAP_HOLD_BYTES_MAX,	/* u64, bytes a handover */
 	TAPXFER_A_CAP_PAD,
 
 	__TAPXFER_A_CAP_MAX,
@@ -197,6 +258,14 @@ enum {
 	TAPXFER_A_QUEUE_HELD,		/* u32, packets */
 	TAPXFER_A_QUEUE_PUT_BACK,	/* u32, packets */
 	TAPXFER_A_QUEUE_HOLDERS,	/* u32, references to the file */
+	TAPXFER_A_QUEUE_OTHERS,		/* u32, of these, not the claimant's */
+	TAPXFER_A_QUEUE_HELD_BYTES,	/* u64, bytes of memory */
+	TAPXFER_A_QUEUE_DELIVERED,	/* u32, packets */
+	TAPXFER_A_QUEUE_FULL,		/* u8, 1: a limit in bytes closed it */
+	TAPXFER_A_QUEUE_BATCHED,	/* u32, packets of vhost's, kept */
+	TAPXFER_A_QUEUE_WRITERS,	/* u32, writes and setters in flight */
+	TAPXFER_A_QUEUE_UNSENT,		/* u32, bytes of memory */
+	TAPXFER_A_QUEUE_PAD,
 
 	__TAPXFER_A_QUEUE_MAX,
 	TAPXFER_A_QUEUE_MAX = (__TAPXFER_A_QUEUE_MAX - 1)
@@ -226,6 +295,15 @@ enum {
 	TAPXFER_A_HANDOVER_CLAIMANT,	/* u32, pid */
 	TAPXFER_A_HANDOVER_EVENT,	/* u32, enum tapxfer_event */
 	TAPXFER_A_HANDOVER_TIME,	/* u64, ns, CLOCK_MONOTONIC */
+	TAPXFER_A_HANDOVER_READY_AT,	/* u64, ns, CLOCK_MONOTONIC */
+	TAPXFER_A_HANDOVER_NO_FDS,	/* flag, claim */
+	TAPXFER_A_HANDOVER_SHARED,	/* flag, ready and thaw */
+	TAPXFER_A_HANDOVER_PID,		/* u32, pass: the new claimant */
+	TAPXFER_A_HANDOVER_HOLD_BYTES,	/* u64, bytes of memory, all queues */
+	TAPXFER_A_HANDOVER_HELD_BYTES,	/* u64, bytes of memory, all queues */
+	TAPXFER_A_HANDOVER_DELIVERED,	/* u64, packets */
+	TAPXFER_A_HANDOVER_UNSENT,	/* u64, bytes of memory, all queues */
+	TAPXFER_A_HANDOVER_VIOLATED,	/* u32, enum tapxfer_violation */
 	TAPXFER_A_HANDOVER_PAD,
 
 	__TAPXFER_A_HANDOVER_MAX,
@@ -243,6 +321,9 @@ enum {
 	TAPXFER_CMD_THAW,
 	TAPXFER_CMD_ABORT,
 	TAPXFER_CMD_EVENT,		/* notification */
+	TAPXFER_CMD_READY,
+	TAPXFER_CMD_PASS,
+	TAPXFER_CMD_DRAIN,
 
 	__TAPXFER_CMD_MAX,
 	TAPXFER_CMD_MAX = (__TAPXFER_CMD_MAX - 1)
