@@ -20,7 +20,9 @@
  * The claim lasts until the thaw, or until the thread group has exited: the
  * kernel wakes pidfd waiters of a process then, and the handover is one of
  * them. It is frozen again, so that the source, or another target, can go on.
- * exec keeps the thread group and with it the claim.
+ * exec keeps the thread group and with it the claim. Whoever has the token can
+ * pass it on to another thread group, for a VMM that gets its files from
+ * somebody else and knows nothing of claims.
  */
 
 /**
@@ -106,6 +108,15 @@ static int claimant_wake(wait_queue_entry_t *wait, unsigned int mode, int sync,
 	return 0;
 }
 
+/* Make a thread group the claimant. Under ho_lock; the reference to @pid goes. */
+static void claim_watch(struct tapxfer_handover *ho, struct pid *pid)
+{
+	ho->ho_claimant = pid;
+	kref_get(&ho->ho_ref);
+	init_waitqueue_func_entry(&ho->ho_claimant_wait, claimant_wake);
+	add_wait_queue(&pid->wait_pidfd, &ho->ho_claimant_wait);
+}
+
 /**
  * tapxfer_claim_commit - make the caller's thread group the claimant
  * @ho: the handover, its command begun, its files in the caller's table
@@ -129,10 +140,8 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 		goto out;
 	ho->ho_state = TAPXFER_STATE_CLAIMED;
 	ho->ho_claimed_at = ktime_get_ns();
-	ho->ho_claimant = get_pid(task_tgid(current));
-	kref_get(&ho->ho_ref);
-	init_waitqueue_func_entry(&ho->ho_claimant_wait, claimant_wake);
-	add_wait_queue(&ho->ho_claimant->wait_pidfd, &ho->ho_claimant_wait);
+	claim_watch(ho, get_pid(task_tgid(current)));
+	tapxfer_shadow_begin(ho);
 	tapxfer_event(ho, TAPXFER_EVENT_CLAIMED);
 out:
 	mutex_unlock(&ho->ho_lock);
@@ -177,9 +186,61 @@ static void claim_end(struct tapxfer_handover *ho)
 {
 	tapxfer_claim_drop(ho);
 	tapxfer_restore_files(ho);
+	if (ho->ho_state == TAPXFER_STATE_READY)
+		tapxfer_unready(ho);
 	ho->ho_state = TAPXFER_STATE_FROZEN;
 	ho->ho_claimed_at = 0;
 	tapxfer_event(ho, TAPXFER_EVENT_FROZEN);
+}
+
+/**
+ * tapxfer_claim_pass - make another thread group the claimant
+ * @ho: the handover, its command begun, claimed or ready
+ * @nr: the process, in the caller's pid namespace
+ * @extack: for errors
+ *
+ * What the claimant has set stays recorded.
+ *
+ * Return: 0; -ESRCH when there is no such process, or it has exited; -ECANCELED
+ * when the claim or the handover ended meanwhile.
+ */
+int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,
+		       struct netlink_ext_ack *extack)
+{
+	struct pid *pid = find_get_pid(nr);
+	int err;
+
+	if (!pid || !pid_has_task(pid, PIDTYPE_TGID)) {
+		NL_SET_ERR_MSG(extack,
+			       "no such process in the caller's pid namespace");
+		put_pid(pid);
+		return -ESRCH;
+	}
+
+	mutex_lock(&ho->ho_lock);
+	err = tapxfer_handover_check_live(ho, extack);
+	if (!err && !ho->ho_claimant) {
+		NL_SET_ERR_MSG(extack,
+			       "the claimant has exited, claim anew or abort");
+		err = -ECANCELED;
+	}
+	if (!err) {
+		tapxfer_claim_drop(ho);
+		claim_watch(ho, pid);
+		/* Who exits from now on is noticed; who has, is not. */
+		if (claimant_is_gone(pid)) {
+			NL_SET_ERR_MSG(extack,
+				       "the process has exited, claim anew or abort");
+			claim_end(ho);
+			err = -ESRCH;
+		} else {
+			tapxfer_event(ho, TAPXFER_EVENT_CLAIMED);
+		}
+	} else {
+		put_pid(pid);
+	}
+	mutex_unlock(&ho->ho_lock);
+	return err;
 }
 
 /**
@@ -189,7 +250,7 @@ static void claim_end(struct tapxfer_handover *ho)
 void tapxfer_claim_revoke(struct tapxfer_handover *ho)
 {
 	mutex_lock(&ho->ho_lock);
-	if (ho->ho_state == TAPXFER_STATE_CLAIMED)
+	if (ho->ho_claimant)
 		claim_end(ho);
 	mutex_unlock(&ho->ho_lock);
 }

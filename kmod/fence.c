@@ -141,8 +141,10 @@ static ssize_t fence_read_wait(struct tapxfer_queue *q, struct kiocb *iocb,
 {
 	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	wait_queue_head_t *wq = sk_sleep(q->q_sk);
+	struct tapxfer_sleeper sleeper;
 	ssize_t ret;
 
+	tapxfer_holders_sleep(q, &sleeper, iocb);
 	add_wait_queue(wq, &wait);
 	/* Who wakes looks for sleepers after it has changed what we look at. */
 	smp_mb();
@@ -166,6 +168,7 @@ static ssize_t fence_read_wait(struct tapxfer_queue *q, struct kiocb *iocb,
 		wait_woken(&wait, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT);
 	}
 	remove_wait_queue(wq, &wait);
+	tapxfer_holders_woke(&sleeper);
 	return ret;
 }
 
@@ -203,6 +206,19 @@ static ssize_t fence_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	return ret;
 }
 
+/* A write that may block, until it may pass. */
+static int fence_write_wait(struct tapxfer_queue *q, struct kiocb *iocb)
+{
+	struct tapxfer_sleeper sleeper;
+	int err;
+
+	tapxfer_holders_sleep(q, &sleeper, iocb);
+	err = wait_event_interruptible(q->q_ho->ho_wait,
+				       fence_is_open(q, TAPXFER_FENCE_WRITE));
+	tapxfer_holders_woke(&sleeper);
+	return err;
+}
+
 static ssize_t fence_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct tapxfer_queue *q;
@@ -216,11 +232,8 @@ static ssize_t fence_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	}
 	q = fence_queue(iocb->ki_filp);
 	while (q && !fence_writer_enter(q)) {
-		if (fence_nonblock(iocb))
-			ret = -EAGAIN;
-		else
-			ret = wait_event_interruptible(q->q_ho->ho_wait,
-						       fence_is_open(q, TAPXFER_FENCE_WRITE));
+		ret = fence_nonblock(iocb) ? -EAGAIN :
+		      fence_write_wait(q, iocb);
 		if (ret)
 			goto out;
 	}
@@ -278,13 +291,51 @@ static bool fence_is_getter(unsigned int cmd)
 	}
 }
 
+typedef long (*fence_ioctl_t)(struct file *file, unsigned int cmd,
+			      unsigned long arg);
+
+static long fence_get(struct tapxfer_queue *q, struct file *file,
+		      unsigned int cmd, unsigned long arg, void __user *argp,
+		      fence_ioctl_t ioctl)
+{
+	bool open = fence_is_open(q, TAPXFER_FENCE_WRITE);
+	long ret, shadow;
+
+	if (open || cmd == TUNGETIFF) {
+		ret = ioctl(file, cmd, arg);
+		if (ret || open)
+			return ret;
+	}
+	shadow = tapxfer_shadow_get(q, cmd, (unsigned long)argp);
+	if (shadow != -ENOIOCTLCMD)
+		return shadow;
+	return cmd == TUNGETIFF ? 0 : ioctl(file, cmd, arg);
+}
+
+static long fence_set(struct tapxfer_queue *q, struct file *file,
+		      unsigned int cmd, unsigned long arg, void __user *argp,
+		      fence_ioctl_t ioctl)
+{
+	long ret;
+
+	while (!fence_writer_enter(q)) {
+		ret = tapxfer_shadow_set(q, cmd, (unsigned long)argp);
+		if (ret != -EAGAIN)
+			return ret;
+	}
+	/* The driver's purge would find what a vhost backend gave back. */
+	if (cmd == TUNSETQUEUE)
+		tapxfer_queue_fold(q);
+	ret = ioctl(file, cmd, arg);
+	fence_writer_leave(q);
+	return ret;
+}
+
 static long fence_do_ioctl(struct file *file, unsigned int cmd,
 			   unsigned long arg, void __user *argp,
-			   long (*ioctl)(struct file *file, unsigned int cmd,
-					 unsigned long arg))
+			   fence_ioctl_t ioctl)
 {
 	struct tapxfer_queue *q;
-	bool counted = false;
 	bool pinned;
 	long ret;
 
@@ -294,24 +345,12 @@ static long fence_do_ioctl(struct file *file, unsigned int cmd,
 		return restart_syscall();
 	}
 	q = fence_queue(file);
-	if (q && !fence_is_getter(cmd)) {
-		counted = fence_writer_enter(q);
-		if (!counted) {
-			ret = -EBUSY;
-			goto out;
-		}
-	}
-	if (q && cmd == TUNGETSNDBUF && !fence_is_open(q, TAPXFER_FENCE_WRITE)) {
-		/* The socket's own limit is zero while it is frozen. */
-		int sndbuf = READ_ONCE(q->q_sndbuf);
-
-		ret = copy_to_user(argp, &sndbuf, sizeof(sndbuf)) ? -EFAULT : 0;
-		goto out;
-	}
-	ret = ioctl(file, cmd, arg);
-	if (counted)
-		fence_writer_leave(q);
-out:
+	if (!q)
+		ret = ioctl(file, cmd, arg);
+	else if (fence_is_getter(cmd))
+		ret = fence_get(q, file, cmd, arg, argp, ioctl);
+	else
+		ret = fence_set(q, file, cmd, arg, argp, ioctl);
 	fence_queue_put(q);
 	fence_unpin(pinned);
 	return ret;
@@ -409,6 +448,18 @@ void tapxfer_fence_raise(struct tapxfer_queue *q)
 }
 
 /**
+ * tapxfer_fence_lower - give a file its own operations back, for now
+ * @q: the file's place in the handover, which it keeps
+ *
+ * The caller has lowered ho_fence.
+ */
+void tapxfer_fence_lower(struct tapxfer_queue *q)
+{
+	if (tapxfer_fence_is_up(q->q_file))
+		WRITE_ONCE(q->q_file->f_op, fence_tun_fops);
+}
+
+/**
  * tapxfer_fence_remove - give a file its own operations back
  * @q: the file's place in the handover; nothing is done when it has none
  *
@@ -418,8 +469,7 @@ void tapxfer_fence_remove(struct tapxfer_queue *q)
 {
 	if (!q->q_hashed)
 		return;
-	if (tapxfer_fence_is_up(q->q_file))
-		WRITE_ONCE(q->q_file->f_op, fence_tun_fops);
+	tapxfer_fence_lower(q);
 	rhashtable_remove_fast(&fence_files, &q->q_node, fence_params);
 	WRITE_ONCE(q->q_hashed, false);
 }
@@ -478,6 +528,16 @@ long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
 			     unsigned long arg)
 {
 	return fence_tun_fops->unlocked_ioctl(file, cmd, arg);
+}
+
+/**
+ * tapxfer_fence_tun_poll - have the driver queue who polls, past the fence
+ * @file: a tun file
+ * @wait: who polls
+ */
+void tapxfer_fence_tun_poll(struct file *file, struct poll_table_struct *wait)
+{
+	fence_tun_fops->poll(file, wait);
 }
 
 /**

@@ -17,7 +17,7 @@
 size_t tapxfer_fill_size(unsigned int nqueues)
 {
 	size_t queue = nla_total_size(0) +
-		       6 * nla_total_size(sizeof(u32)) +
+		       7 * nla_total_size(sizeof(u32)) +
 		       2 * nla_total_size(sizeof(u8));
 	size_t dev = nla_total_size(0) +
 		     TAPXFER_A_DEV_MAX * nla_total_size(sizeof(u32)) +
@@ -156,7 +156,9 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HELD, held) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_PUT_BACK, put_back) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
-			file_count(q->q_file) - 1)) {
+			file_count(q->q_file) - 1) ||
+	    (q->q_ho->ho_claimant &&
+	     nla_put_u32(skb, TAPXFER_A_QUEUE_OTHERS, q->q_others))) {
 		nla_nest_cancel(skb, nest);
 		return -EMSGSIZE;
 	}
@@ -170,6 +172,11 @@ static int fill_queues(struct sk_buff *skb, struct tapxfer_handover *ho,
 	unsigned int i;
 	int err;
 
+	if (ho->ho_claimant) {
+		err = tapxfer_holders_count(ho);
+		if (err)
+			return err;
+	}
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		err = fill_queue(skb, &ho->ho_queues[i], fds ? fds[i] : -1);
 		if (err)
@@ -257,7 +264,9 @@ static int fill_times(struct sk_buff *skb, struct tapxfer_handover *ho)
 	    (ho->ho_frozen_at &&
 	     fill_u64(skb, TAPXFER_A_HANDOVER_FROZEN_AT, ho->ho_frozen_at)) ||
 	    (ho->ho_claimed_at &&
-	     fill_u64(skb, TAPXFER_A_HANDOVER_CLAIMED_AT, ho->ho_claimed_at)))
+	     fill_u64(skb, TAPXFER_A_HANDOVER_CLAIMED_AT, ho->ho_claimed_at)) ||
+	    (ho->ho_ready_at &&
+	     fill_u64(skb, TAPXFER_A_HANDOVER_READY_AT, ho->ho_ready_at)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -288,7 +297,7 @@ int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
  * @fds: the claimant's descriptors, or NULL
  *
  * Context: under ho_lock.
- * Return: 0 or -EMSGSIZE.
+ * Return: 0, -EMSGSIZE or -ENOMEM.
  */
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds)
@@ -298,6 +307,24 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    (has_export(ho) && fill_export(skb, ho)))
 		return -EMSGSIZE;
 	return fill_queues(skb, ho, fds);
+}
+
+/**
+ * tapxfer_fill_claim - the reply to ready and pass
+ * @skb: message to append to
+ * @ho: the handover
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (fill_who(skb, ho) ||
+	    (ho->ho_claimant &&
+	     nla_put_u32(skb, TAPXFER_A_HANDOVER_CLAIMANT,
+			 pid_vnr(ho->ho_claimant))))
+		return -EMSGSIZE;
+	return 0;
 }
 
 /**
@@ -322,7 +349,7 @@ int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho)
  * @detail: with its device and queues
  *
  * Context: under ho_lock.
- * Return: 0 or -EMSGSIZE.
+ * Return: 0, -EMSGSIZE or -ENOMEM.
  */
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 			  bool detail)

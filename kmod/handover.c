@@ -16,10 +16,12 @@
  *
  *	prepare -> PREPARED -hold-> HOLDING -freeze-> FROZEN -claim-> CLAIMED
  *	               |               |                 ^  |            |  |
- *	               |               |      claimant   +--|------------+  |
- *	               |               |      exits         |               | thaw
- *	               +---------------+--------- abort ----+---------------+
- *	                                          deadline                  |
+ *	               |               |      claimant   +--|------------+  | ready
+ *	               |               |      exits      |  |               v
+ *	               |               |                 +--|------------ READY
+ *	               |               |                    |               |
+ *	               +---------------+--------- abort ----+---------------+ thaw
+ *	                                          deadline                  v
  *	                                                                DRAINING
  *
  * 1. prepare.c builds the object while the source runs: everything that can
@@ -29,11 +31,13 @@
  * 3. freeze raises the fence for writers, waits for those inside the driver,
  *    sets the sockets' send buffer limit to zero against those that came before
  *    the prepare and were not counted, and takes the state down.
- * 4. claim.c gives the files out.
- * 5. tapxfer_end() lets traffic go on, whatever the reason. It allocates
+ * 4. claim.c gives the files out; shadow.c records what the claimant sets.
+ * 5. ready.c applies it, in one with the thaw or before, and lets traffic go on.
+ * 6. tapxfer_end() lets traffic go on, whatever the reason. It allocates
  *    nothing, asks nobody and cannot fail, since until then nothing was changed
- *    on the device or in its files but the fence, the parking and the limit.
- * 6. drain.c brings the rings back to their length and lets go of the files.
+ *    on the device or in its files but the fence, the parking and the limit. (A
+ *    claimant that is ready has the settings that it asked for. They stay.)
+ * 7. drain.c brings the rings back to their length and lets go of the files.
  *
  * Unhappy paths. The deadline, an abort, and the device's end come at any time,
  * from other tasks, and do not wait for a command that is under way: the
@@ -249,6 +253,7 @@ static const char * const handover_not_now[] = {
 	[TAPXFER_STATE_HOLDING] = "the handover is holding, not frozen, freeze it first",
 	[TAPXFER_STATE_FROZEN] = "the handover is frozen: claim it, or abort it",
 	[TAPXFER_STATE_CLAIMED] = "the handover is claimed: thaw it, or abort it",
+	[TAPXFER_STATE_READY] = "the handover is ready: thaw it, or abort it",
 };
 
 /**

@@ -13,7 +13,6 @@
 #define _TAPXFER_INTERNAL_H
 
 #include <linux/bits.h>
-#include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
 #include <linux/kref.h>
@@ -49,6 +48,7 @@
  * @r_pending: packets that were in the ring at the park
  * @r_held: packets that were in it at the unpark
  * @r_put_back: of these, given back by a vhost backend
+ * @r_folded: of these, moved to the other held packets since
  * @r_parked: between park and unpark
  */
 struct tapxfer_ring {
@@ -60,6 +60,7 @@ struct tapxfer_ring {
 	unsigned int		r_pending;
 	unsigned int		r_held;
 	unsigned int		r_put_back;
+	unsigned int		r_folded;
 	bool			r_parked;
 };
 
@@ -76,6 +77,11 @@ struct tapxfer_ring {
  * @q_index: place in the order in which the files were given
  * @q_detached: exported: detached by TUNSETQUEUE
  * @q_nonblock: exported: O_NONBLOCK
+ * @q_shadow_detached: the claimant wants it detached
+ * @q_moved: it was attached or detached for that
+ * @q_sleepers: tasks that sleep in the fence with a reference of their own
+ * @q_own: references that are the handover's and the claimant's descriptors
+ * @q_others: references of anyone else
  * @q_hashed: in the table, and the file's operations are the fence's
  */
 struct tapxfer_queue {
@@ -91,6 +97,11 @@ struct tapxfer_queue {
 	bool			q_detached;
 	bool			q_nonblock;
 	bool			q_hashed;
+	bool			q_shadow_detached;
+	bool			q_moved;
+	struct list_head	q_sleepers;
+	unsigned int		q_own;
+	unsigned int		q_others;
 };
 
 /**
@@ -127,6 +138,40 @@ struct tapxfer_dev_state {
 	int			sndbuf;
 };
 
+/* What a claimant has set, struct tapxfer_shadow.s_set */
+#define TAPXFER_SHADOW_HDR_SZ		BIT(0)
+#define TAPXFER_SHADOW_LE		BIT(1)
+#define TAPXFER_SHADOW_BE		BIT(2)
+#define TAPXFER_SHADOW_OFFLOADS		BIT(3)
+#define TAPXFER_SHADOW_SNDBUF		BIT(4)
+#define TAPXFER_SHADOW_NO_STEERING	BIT(5)
+#define TAPXFER_SHADOW_NO_FILTER	BIT(6)
+#define TAPXFER_SHADOW_QUEUES		BIT(7)
+
+/**
+ * struct tapxfer_shadow - settings that a claimant has made
+ * @s_set: TAPXFER_SHADOW_*, which of them
+ * @s_stale: which were applied for a claim that was not thawed
+ * @s_applying: they are being applied; setters wait
+ * @s_hdr_sz: TUNSETVNETHDRSZ, bytes
+ * @s_le: TUNSETVNETLE
+ * @s_be: TUNSETVNETBE
+ * @s_offloads: TUNSETOFFLOAD
+ * @s_sndbuf: TUNSETSNDBUF, bytes
+ *
+ * What a queue has of it is in its struct tapxfer_queue.
+ */
+struct tapxfer_shadow {
+	unsigned long		s_set;
+	unsigned long		s_stale;
+	bool			s_applying;
+	int			s_hdr_sz;
+	int			s_le;
+	int			s_be;
+	unsigned long		s_offloads;
+	int			s_sndbuf;
+};
+
 /* What the fence keeps out, struct tapxfer_handover.ho_fence */
 #define TAPXFER_FENCE_READ	BIT(0)	/* reads, and poll's IN */
 #define TAPXFER_FENCE_WRITE	BIT(1)	/* writes, poll's OUT, setter ioctls */
@@ -154,14 +199,16 @@ struct tapxfer_dev_state {
  * @ho_dev: the device, with a reference; NULL once it is gone
  * @ho_dev_tracker: of that reference
  * @ho_export: the device as it was frozen
+ * @ho_shadow: what the claimant has set
  * @ho_claimant: thread group that has claimed the files
  * @ho_claimant_wait: in @ho_claimant's queue of pidfd waiters
  * @ho_tx_dropped: the device's tx_dropped at the hold
  * @ho_dropped: by how much it has grown by the end
- * @ho_prepared_at: CLOCK_MONOTONIC, ns; so are the next four
+ * @ho_prepared_at: CLOCK_MONOTONIC, ns; so are the next five
  * @ho_holding_at: when the rings were parked
  * @ho_frozen_at: when the write side was closed and the state exported
  * @ho_claimed_at: when the files were claimed
+ * @ho_ready_at: when the fence was taken down before the end
  * @ho_ended_at: when traffic went on
  * @ho_drain_tries: how often the rings were looked at since
  * @ho_drain_paused: the drain waits for the command that is under way
@@ -188,6 +235,7 @@ struct tapxfer_handover {
 	struct net_device	*ho_dev;
 	netdevice_tracker	ho_dev_tracker;
 	struct tapxfer_dev_state ho_export;
+	struct tapxfer_shadow	ho_shadow;
 	struct pid		*ho_claimant;
 	wait_queue_entry_t	ho_claimant_wait;
 	u64			ho_tx_dropped;
@@ -196,6 +244,7 @@ struct tapxfer_handover {
 	u64			ho_holding_at;
 	u64			ho_frozen_at;
 	u64			ho_claimed_at;
+	u64			ho_ready_at;
 	u64			ho_ended_at;
 	unsigned int		ho_drain_tries;
 	bool			ho_drain_paused;
@@ -271,10 +320,15 @@ int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       bool token);
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds);
+int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 			  bool detail);
 void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event);
+
+/* error.c */
+__printf(2, 3)
+void tapxfer_set_err_fmt(struct netlink_ext_ack *extack, const char *fmt, ...);
 
 /* prepare.c */
 struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,
@@ -308,12 +362,48 @@ static inline bool tapxfer_is_live(const struct tapxfer_handover *ho)
 int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack);
 int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack);
-int tapxfer_thaw(struct tapxfer_handover *ho, struct sk_buff *reply,
-		 struct netlink_ext_ack *extack);
+void tapxfer_end_locked(struct tapxfer_handover *ho, enum tapxfer_event event,
+			struct sk_buff *reply);
 bool tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event,
 		 struct sk_buff *reply);
 void tapxfer_gone(struct tapxfer_handover *ho, struct net_device *dev);
 void tapxfer_deadline(struct work_struct *work);
+
+/* ready.c */
+int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
+		  struct netlink_ext_ack *extack);
+void tapxfer_unready(struct tapxfer_handover *ho);
+int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
+		 struct sk_buff *reply, struct netlink_ext_ack *extack);
+
+/* shadow.c */
+int tapxfer_shadow_set(struct tapxfer_queue *q, unsigned int cmd,
+		       unsigned long arg);
+int tapxfer_shadow_get(struct tapxfer_queue *q, unsigned int cmd,
+		       unsigned long arg);
+void tapxfer_shadow_begin(struct tapxfer_handover *ho);
+int tapxfer_shadow_apply(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack);
+void tapxfer_shadow_end(struct tapxfer_handover *ho);
+
+/* holders.c */
+
+/**
+ * struct tapxfer_sleeper - a task that sleeps in the fence
+ * @s_list: in q_sleepers
+ * @s_group: its thread group
+ */
+struct tapxfer_sleeper {
+	struct list_head	s_list;
+	struct pid		*s_group;
+};
+
+void tapxfer_holders_sleep(struct tapxfer_queue *q, struct tapxfer_sleeper *s,
+			   struct kiocb *iocb);
+void tapxfer_holders_woke(struct tapxfer_sleeper *s);
+int tapxfer_holders_count(struct tapxfer_handover *ho);
+int tapxfer_holders_check(struct tapxfer_handover *ho,
+			  struct netlink_ext_ack *extack);
 
 /* claim.c */
 int tapxfer_claim_files(struct tapxfer_handover *ho, int *fds,
@@ -322,6 +412,8 @@ void tapxfer_claim_undo(struct tapxfer_handover *ho, const int *fds,
 			unsigned int n);
 int tapxfer_claim_commit(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack);
+int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,
+		       struct netlink_ext_ack *extack);
 void tapxfer_claim_revoke(struct tapxfer_handover *ho);
 void tapxfer_claim_drop(struct tapxfer_handover *ho);
 void tapxfer_restore_files(struct tapxfer_handover *ho);
@@ -334,6 +426,7 @@ void tapxfer_drain_resume(struct tapxfer_handover *ho);
 
 /* queue.c */
 void tapxfer_queue_park(struct tapxfer_queue *q);
+void tapxfer_queue_fold(struct tapxfer_queue *q);
 void tapxfer_queue_unpark(struct tapxfer_queue *q);
 void tapxfer_queue_close(struct tapxfer_queue *q);
 void tapxfer_queue_open(struct tapxfer_queue *q);
@@ -345,6 +438,7 @@ int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 		      unsigned int hold);
 int tapxfer_ring_check(struct tapxfer_ring *r);
 void tapxfer_ring_park(struct tapxfer_ring *r);
+void tapxfer_ring_fold(struct tapxfer_ring *r);
 void tapxfer_ring_unpark(struct tapxfer_ring *r);
 unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back);
@@ -359,10 +453,12 @@ struct socket *tapxfer_fence_socket(struct file *file);
 bool tapxfer_fence_is_up(const struct file *file);
 int tapxfer_fence_add(struct tapxfer_queue *q);
 void tapxfer_fence_raise(struct tapxfer_queue *q);
+void tapxfer_fence_lower(struct tapxfer_queue *q);
 void tapxfer_fence_remove(struct tapxfer_queue *q);
 int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms);
 long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
 			     unsigned long arg);
+void tapxfer_fence_tun_poll(struct file *file, struct poll_table_struct *wait);
 void tapxfer_fence_tun_show(struct seq_file *m, struct file *file);
 
 /* device.c */

@@ -15,10 +15,14 @@
  * - netlink.c: the generic netlink family, its commands and their rights
  * - get.c: its questions
  * - fill.c: what it tells
+ * - error.c: why it refuses, where that is not known beforehand
  * - handover.c: a handover's life, and how it is found
  * - prepare.c: its beginning
  * - steps.c: hold, freeze, and the end
  * - claim.c: giving the files out
+ * - shadow.c: what a claimant sets before the thaw
+ * - holders.c: who else has the files
+ * - ready.c: ready, and thaw
  * - drain.c: what remains to be done after the end
  * - queue.c: what is done to one queue
  * - ring.c: parking a ring

@@ -23,10 +23,29 @@ static const struct nla_policy handover_get_policy[] = {
 	[TAPXFER_A_HANDOVER_ID]		= { .type = NLA_U32 },
 };
 
-/* thaw, abort, claim */
+/* abort */
 static const struct nla_policy go_on_policy[] = {
 	[TAPXFER_A_HANDOVER_ID]		= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_TOKEN]	= NLA_POLICY_EXACT_LEN(TAPXFER_TOKEN_LEN),
+};
+
+static const struct nla_policy claim_policy[] = {
+	[TAPXFER_A_HANDOVER_ID]		= { .type = NLA_U32 },
+	[TAPXFER_A_HANDOVER_TOKEN]	= NLA_POLICY_EXACT_LEN(TAPXFER_TOKEN_LEN),
+	[TAPXFER_A_HANDOVER_NO_FDS]	= { .type = NLA_FLAG },
+};
+
+/* ready, thaw */
+static const struct nla_policy let_go_on_policy[] = {
+	[TAPXFER_A_HANDOVER_ID]		= { .type = NLA_U32 },
+	[TAPXFER_A_HANDOVER_TOKEN]	= NLA_POLICY_EXACT_LEN(TAPXFER_TOKEN_LEN),
+	[TAPXFER_A_HANDOVER_SHARED]	= { .type = NLA_FLAG },
+};
+
+static const struct nla_policy pass_policy[] = {
+	[TAPXFER_A_HANDOVER_ID]		= { .type = NLA_U32 },
+	[TAPXFER_A_HANDOVER_TOKEN]	= NLA_POLICY_EXACT_LEN(TAPXFER_TOKEN_LEN),
+	[TAPXFER_A_HANDOVER_PID]	= NLA_POLICY_MIN(NLA_U32, 1),
 };
 
 static const struct nla_policy prepare_policy[] = {
@@ -399,17 +418,21 @@ static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
 
 static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 {
+	bool no_fds = nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_NO_FDS]);
 	struct tapxfer_reply r;
-	int *fds;
+	int *fds = NULL;
 	int err;
 
-	fds = kmalloc_array(ho->ho_nqueues, sizeof(*fds), GFP_KERNEL);
-	if (!fds)
-		return -ENOMEM;
+	if (!no_fds) {
+		fds = kmalloc_array(ho->ho_nqueues, sizeof(*fds), GFP_KERNEL);
+		if (!fds)
+			return -ENOMEM;
+	}
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(ho->ho_nqueues));
 	if (err)
 		goto out_fds;
-	err = tapxfer_claim_files(ho, fds, info->extack);
+	if (fds)
+		err = tapxfer_claim_files(ho, fds, info->extack);
 	if (err) {
 		tapxfer_reply_free(&r);
 		goto out_fds;
@@ -424,7 +447,8 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 		err = tapxfer_reply_send(&r, info);
 	if (err) {
 		tapxfer_claim_revoke(ho);
-		tapxfer_claim_undo(ho, fds, ho->ho_nqueues);
+		if (fds)
+			tapxfer_claim_undo(ho, fds, ho->ho_nqueues);
 	}
 out_fds:
 	kfree(fds);
@@ -452,7 +476,29 @@ static int claim_doit(struct sk_buff *skb, struct genl_info *info)
 	return err;
 }
 
-static int thaw_doit(struct sk_buff *skb, struct genl_info *info)
+static bool wants_shared(struct genl_info *info)
+{
+	return nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_SHARED]);
+}
+
+/* The reply to ready and pass; the handover may have ended since. */
+static int answer(struct tapxfer_reply *r, struct tapxfer_handover *ho,
+		  struct genl_info *info, int err)
+{
+	if (!err) {
+		mutex_lock(&ho->ho_lock);
+		err = tapxfer_handover_check_live(ho, info->extack);
+		if (!err)
+			err = tapxfer_fill_claim(r->skb, ho);
+		mutex_unlock(&ho->ho_lock);
+	}
+	if (!err)
+		return tapxfer_reply_send(r, info);
+	tapxfer_reply_free(r);
+	return err;
+}
+
+static int ready_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tapxfer_handover *ho;
 	struct tapxfer_reply r;
@@ -467,7 +513,63 @@ static int thaw_doit(struct sk_buff *skb, struct genl_info *info)
 	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_CLAIMED),
 				     info->extack);
 	if (!err) {
-		err = tapxfer_thaw(ho, r.skb, info->extack);
+		err = tapxfer_ready(ho, wants_shared(info), info->extack);
+		tapxfer_handover_done(ho);
+	}
+	err = answer(&r, ho, info, err);
+out:
+	tapxfer_handover_put(ho);
+	return err;
+}
+
+static int pass_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	const struct nlattr *a = info->attrs[TAPXFER_A_HANDOVER_PID];
+	struct tapxfer_handover *ho;
+	struct tapxfer_reply r;
+	int err;
+
+	if (!a) {
+		NL_SET_ERR_MSG(info->extack,
+			       "no process given to pass the claim to");
+		return -EINVAL;
+	}
+	ho = find_with_token(info);
+	if (IS_ERR(ho))
+		return PTR_ERR(ho);
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	if (err)
+		goto out;
+	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_CLAIMED) |
+					 BIT(TAPXFER_STATE_READY),
+				     info->extack);
+	if (!err) {
+		err = tapxfer_claim_pass(ho, nla_get_u32(a), info->extack);
+		tapxfer_handover_done(ho);
+	}
+	err = answer(&r, ho, info, err);
+out:
+	tapxfer_handover_put(ho);
+	return err;
+}
+
+static int thaw_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tapxfer_handover *ho;
+	struct tapxfer_reply r;
+	int err;
+
+	ho = find_with_token(info);
+	if (IS_ERR(ho))
+		return PTR_ERR(ho);
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	if (err)
+		goto out;
+	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_CLAIMED) |
+					 BIT(TAPXFER_STATE_READY),
+				     info->extack);
+	if (!err) {
+		err = tapxfer_thaw(ho, wants_shared(info), r.skb, info->extack);
 		tapxfer_handover_done(ho);
 	}
 	/* The end is the end, whether or not the reply gets through. */
@@ -571,20 +673,32 @@ static const struct genl_ops tapxfer_ops[] = {
 	{
 		.cmd	= TAPXFER_CMD_CLAIM,
 		.doit	= claim_doit,
-		.policy	= go_on_policy,
-		.maxattr = ARRAY_SIZE(go_on_policy) - 1,
+		.policy	= claim_policy,
+		.maxattr = ARRAY_SIZE(claim_policy) - 1,
 	},
 	{
 		.cmd	= TAPXFER_CMD_THAW,
 		.doit	= thaw_doit,
-		.policy	= go_on_policy,
-		.maxattr = ARRAY_SIZE(go_on_policy) - 1,
+		.policy	= let_go_on_policy,
+		.maxattr = ARRAY_SIZE(let_go_on_policy) - 1,
 	},
 	{
 		.cmd	= TAPXFER_CMD_ABORT,
 		.doit	= abort_doit,
 		.policy	= go_on_policy,
 		.maxattr = ARRAY_SIZE(go_on_policy) - 1,
+	},
+	{
+		.cmd	= TAPXFER_CMD_READY,
+		.doit	= ready_doit,
+		.policy	= let_go_on_policy,
+		.maxattr = ARRAY_SIZE(let_go_on_policy) - 1,
+	},
+	{
+		.cmd	= TAPXFER_CMD_PASS,
+		.doit	= pass_doit,
+		.policy	= pass_policy,
+		.maxattr = ARRAY_SIZE(pass_policy) - 1,
 	},
 };
 

@@ -9,7 +9,8 @@
 static bool is_frozen(const struct tapxfer_handover *ho)
 {
 	return ho->ho_state == TAPXFER_STATE_FROZEN ||
-	       ho->ho_state == TAPXFER_STATE_CLAIMED;
+	       ho->ho_state == TAPXFER_STATE_CLAIMED ||
+	       ho->ho_state == TAPXFER_STATE_READY;
 }
 
 static bool is_held(const struct tapxfer_handover *ho)

@@ -98,6 +98,7 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 	q->q_file = file;
 	q->q_ho = ho;
 	q->q_index = i;
+	INIT_LIST_HEAD(&q->q_sleepers);
 
 	for (j = 0; j < i; j++) {
 		if (ho->ho_queues[j].q_file == file) {

@@ -25,6 +25,15 @@ void tapxfer_queue_park(struct tapxfer_queue *q)
 }
 
 /**
+ * tapxfer_queue_fold - leave a consumer that passes the fence nothing to find
+ * @q: a queue; nothing is done when its ring is not parked
+ */
+void tapxfer_queue_fold(struct tapxfer_queue *q)
+{
+	tapxfer_ring_fold(&q->q_ring);
+}
+
+/**
  * tapxfer_queue_unpark - let readers at what is held
  * @q: a queue; nothing is done when its ring is not parked
  *
@@ -49,8 +58,11 @@ void tapxfer_queue_unpark(struct tapxfer_queue *q)
  */
 void tapxfer_queue_close(struct tapxfer_queue *q)
 {
-	WRITE_ONCE(q->q_sndbuf, READ_ONCE(q->q_sk->sk_sndbuf));
-	WRITE_ONCE(q->q_sk->sk_sndbuf, 0);
+	int sndbuf = xchg(&q->q_sk->sk_sndbuf, 0);
+
+	/* It is closed already but for a limit that was set anew. */
+	if (sndbuf)
+		WRITE_ONCE(q->q_sndbuf, sndbuf);
 }
 
 /**

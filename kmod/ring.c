@@ -129,7 +129,8 @@ int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 {
 	unsigned int slots = max_t(unsigned int, hold, READ_ONCE(ring->size));
 
-	r->r_spare = ring_array(slots + RING_RESERVE + 1);
+	/* Once more the reserve, for what tapxfer_ring_fold() does. */
+	r->r_spare = ring_array(slots + 2 * RING_RESERVE + 1);
 	if (!r->r_spare)
 		return -ENOMEM;
 	r->r_ring = ring;
@@ -178,6 +179,7 @@ void tapxfer_ring_park(struct tapxfer_ring *r)
 	n = ring_copy(ring, r->r_spare, r->r_slots);
 	r->r_hold = max(r->r_hold, n);
 	r->r_spare = ring_swap(ring, r->r_spare, r->r_hold, n);
+	r->r_folded = 0;
 	ring->consumer_head = r->r_hold + RING_RESERVE;
 	ring->consumer_tail = r->r_hold + RING_RESERVE;
 	r->r_array = ring->queue;
@@ -219,8 +221,54 @@ static unsigned int ring_count(const struct tapxfer_ring *r,
 	}
 	if (!n && ring->queue[0])
 		n = r->r_hold;
-	*put_back = r->r_hold + RING_RESERVE - ring->consumer_head;
-	return n + *put_back;
+	n += r->r_hold + RING_RESERVE - ring->consumer_head;
+	*put_back = r->r_folded + r->r_hold + RING_RESERVE - ring->consumer_head;
+	return n;
+}
+
+/**
+ * tapxfer_ring_fold - move what was given back to the other held packets
+ * @r: a ring; nothing is done when it is not parked
+ *
+ * For those who are about to let a consumer at the ring, which must find it
+ * empty: the driver's purge of a queue that is detached, or readers that no
+ * fence keeps away any more. What is given back later is a reserve again; there
+ * is room to do this once.
+ */
+void tapxfer_ring_fold(struct tapxfer_ring *r)
+{
+	struct ptr_ring *ring = r->r_ring;
+	void *reserve[RING_RESERVE];
+	unsigned int n, back, head;
+	unsigned long flags;
+
+	if (!r->r_parked)
+		return;
+
+	flags = ring_lock(ring);
+	if (!r->r_parked || r->r_folded || !ring_is_ours(r) || ring_was_read(r))
+		goto out;
+	head = ring->consumer_head;
+	back = r->r_hold + RING_RESERVE - head;
+	if (!back)
+		goto out;
+	n = ring->producer;
+	if (!n && ring->queue[0])
+		n = r->r_hold;
+
+	memcpy(reserve, ring->queue + head, back * sizeof(void *));
+	memset(ring->queue + head, 0, back * sizeof(void *));
+	memmove(ring->queue + back, ring->queue, n * sizeof(void *));
+	memcpy(ring->queue, reserve, back * sizeof(void *));
+
+	r->r_folded = back;
+	r->r_hold += RING_RESERVE;
+	__ptr_ring_set_size(ring, r->r_hold);
+	ring->producer = n + back < r->r_hold ? n + back : 0;
+	ring->consumer_head = r->r_hold + RING_RESERVE;
+	ring->consumer_tail = r->r_hold + RING_RESERVE;
+out:
+	ring_unlock(ring, flags);
 }
 
 static void ring_drop_reserve(struct tapxfer_ring *r)
@@ -258,7 +306,7 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 		 * is left of the reserve is older than what was taken.
 		 */
 		ring_drop_reserve(r);
-	} else if (!r->r_put_back) {
+	} else if (ring->consumer_head == r->r_hold + RING_RESERVE) {
 		WRITE_ONCE(ring->consumer_head, 0);
 		ring->consumer_tail = 0;
 	} else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A handover's way from one state to the next: hold, freeze, and the end.
+ * A handover's way into the freeze, hold and freeze, and its end.
  */
 #include <linux/rtnetlink.h>
 #include <linux/timekeeping.h>
@@ -248,6 +248,23 @@ static void handover_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 }
 
 /**
+ * tapxfer_end_locked - end a handover that is live
+ * @ho: the handover
+ * @event: thaw, abort or deadline
+ * @reply: to be filled in, as with tapxfer_fill_ended(), or NULL
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_end_locked(struct tapxfer_handover *ho, enum tapxfer_event event,
+			struct sk_buff *reply)
+{
+	handover_end(ho, event);
+	if (reply)
+		tapxfer_fill_ended(reply, ho);
+	tapxfer_drain_start(ho);
+}
+
+/**
  * tapxfer_end - end a handover: an abort or the deadline
  * @ho: the handover
  * @event: which
@@ -262,43 +279,10 @@ bool tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event,
 
 	mutex_lock(&ho->ho_lock);
 	live = tapxfer_is_live(ho);
-	if (live) {
-		handover_end(ho, event);
-		if (reply)
-			tapxfer_fill_ended(reply, ho);
-		tapxfer_drain_start(ho);
-	}
+	if (live)
+		tapxfer_end_locked(ho, event, reply);
 	mutex_unlock(&ho->ho_lock);
 	return live;
-}
-
-/**
- * tapxfer_thaw - let traffic go on after a claim
- * @ho: the handover, its command begun
- * @reply: to be filled in, as with tapxfer_fill_ended()
- * @extack: for errors
- *
- * Return: 0, or -ECANCELED when the claim or the handover ended meanwhile.
- */
-int tapxfer_thaw(struct tapxfer_handover *ho, struct sk_buff *reply,
-		 struct netlink_ext_ack *extack)
-{
-	int err;
-
-	mutex_lock(&ho->ho_lock);
-	err = tapxfer_handover_check_live(ho, extack);
-	if (!err && ho->ho_state != TAPXFER_STATE_CLAIMED) {
-		NL_SET_ERR_MSG(extack,
-			       "the claimant has exited, claim anew or abort");
-		err = -ECANCELED;
-	}
-	if (!err) {
-		handover_end(ho, TAPXFER_EVENT_THAWED);
-		tapxfer_fill_ended(reply, ho);
-		tapxfer_drain_start(ho);
-	}
-	mutex_unlock(&ho->ho_lock);
-	return err;
 }
 
 /**

@@ -540,8 +540,9 @@ TEST_F(claim, is_kept_across_exec)
 	EXPECT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));
 	EXPECT_EQ(self->child,
 		  (pid_t)xfer_u64(&self->x, TAPXFER_A_HANDOVER_CLAIMANT));
-	/* whoever has the token may thaw */
-	EXPECT_EQ(0, xfer_thaw(&self->x));
+	/* whoever has the token may thaw, but the files are this process's too */
+	EXPECT_EQ(-EBUSY, xfer_thaw(&self->x));
+	EXPECT_EQ(0, xfer_thaw_shared(&self->x));
 }
 
 /* A claimant that exits in its own time after the thaw ends nothing. */

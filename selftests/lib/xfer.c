@@ -95,6 +95,17 @@ int xfer_thaw(struct xfer *x)
 	return tapxfer_thaw(x->tx, x->id, &x->token, answer(x));
 }
 
+int xfer_thaw_shared(struct xfer *x)
+{
+	return tapxfer_thaw_flags(x->tx, x->id, &x->token, TAPXFER_THAW_SHARED,
+				  answer(x));
+}
+
+int xfer_ready(struct xfer *x, uint32_t flags)
+{
+	return tapxfer_ready(x->tx, x->id, &x->token, flags, answer(x));
+}
+
 int xfer_abort(struct xfer *x)
 {
 	return tapxfer_abort(x->tx, x->id, &x->token, answer(x));
@@ -107,7 +118,7 @@ int xfer_finish(struct xfer *x)
 
 	err = xfer_claim(x, &claimed);
 	if (!err)
-		err = xfer_thaw(x);
+		err = xfer_thaw_shared(x);
 	tap_close(&claimed);
 	return err;
 }

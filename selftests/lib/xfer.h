@@ -38,9 +38,13 @@ int xfer_freeze_patiently(struct xfer *x);
 int xfer_freeze_within(struct xfer *x, uint32_t timeout_ms);
 /* The claimed files, in order, become @tap's. */
 int xfer_claim(struct xfer *x, struct tap *tap);
+/* Exclusive: the claimant has to have the files for itself. */
 int xfer_thaw(struct xfer *x);
+int xfer_thaw_shared(struct xfer *x);
+/* @flags: TAPXFER_THAW_* */
+int xfer_ready(struct xfer *x, uint32_t flags);
 int xfer_abort(struct xfer *x);
-/* Claim, thaw, and close the files that were claimed. */
+/* Claim, thaw shared, and close the files that were claimed. */
 int xfer_finish(struct xfer *x);
 
 /* Ask for it: 0 or -errno, in x->info. */

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Error texts that are made when they are needed.
+ */
+#include <linux/atomic.h>
+#include <linux/kernel.h>
+
+#include "internal.h"
+
+/* An extended ack points to its text, and is read after the command has
+ * returned. Kernels before 6.2 have no room for it in the ack, and later ones
+ * for 80 characters. So there are some texts that take turns. Who is overtaken
+ * by that many others in so short a time gets another's text, no worse.
+ */
+#define ERROR_TEXTS	64
+#define ERROR_LEN	128
+
+static char error_texts[ERROR_TEXTS][ERROR_LEN];
+static atomic_t error_turn = ATOMIC_INIT(0);
+
+/**
+ * tapxfer_set_err_fmt - an error text with numbers in it
+ * @extack: where to, or NULL
+ * @fmt: as printf's, cut off at 127 characters
+ */
+void tapxfer_set_err_fmt(struct netlink_ext_ack *extack, const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+
+	text = error_texts[(u32)atomic_inc_return(&error_turn) % ERROR_TEXTS];
+	va_start(ap, fmt);
+	vscnprintf(text, ERROR_LEN, fmt, ap);
+	va_end(ap);
+	tapxfer_set_err(extack, NULL, text);
+}

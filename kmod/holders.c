@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who else has the queue files.
+ */
+#include <linux/fdtable.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/**
+ * DOC: who holds a file
+ *
+ * After the thaw whoever has a queue file reads packets from it, and nobody can
+ * keep one holder of an open file from what another one may do. So ready and
+ * thaw look, unless they are told that the files shall be shared, whether anyone
+ * but the claimant holds one.
+ *
+ * A file counts its references and does not know their owners. Some of them are
+ * known to be the claimant's: the descriptors in its table, and the polls, reads
+ * and writes that its threads sleep in, which have references of their own. The
+ * handover has one. What is left is somebody else's: another process's
+ * descriptor, a vhost backend (two), a message on its way through a UNIX socket;
+ * or the claimant's own in a shape that cannot be told from others (io_uring's
+ * requests and fixed files, AIO): then thaw shared.
+ *
+ * A sleeping poll is an entry in the socket's wait queue. Its wake function is
+ * the core's own and has no name that a module could use: a poll of ours, which
+ * does not sleep, shows it.
+ *
+ * The answer is that of a moment. A holder can always make another one, and
+ * somebody who looks into /proc has a reference while he looks.
+ */
+
+static wait_queue_func_t holders_poll_func;
+
+static DEFINE_SPINLOCK(holders_lock);	/* protects all q_sleepers */
+
+/**
+ * tapxfer_holders_sleep - the current task is about to sleep in the fence
+ * @q: the file's place in the handover
+ * @s: on the task's stack
+ * @iocb: the read or write
+ *
+ * System calls of a task that shares its table have a reference of their own,
+ * those of any other use that of the descriptor.
+ */
+void tapxfer_holders_sleep(struct tapxfer_queue *q, struct tapxfer_sleeper *s,
+			   struct kiocb *iocb)
+{
+	INIT_LIST_HEAD(&s->s_list);
+	if (!is_sync_kiocb(iocb) || !current->files ||
+	    atomic_read(&current->files->count) == 1)
+		return;
+	s->s_group = task_tgid(current);
+	spin_lock(&holders_lock);
+	list_add(&s->s_list, &q->q_sleepers);
+	spin_unlock(&holders_lock);
+}
+
+/**
+ * tapxfer_holders_woke - it sleeps no longer
+ * @s: from tapxfer_holders_sleep()
+ */
+void tapxfer_holders_woke(struct tapxfer_sleeper *s)
+{
+	spin_lock(&holders_lock);
+	list_del(&s->s_list);
+	spin_unlock(&holders_lock);
+}
+
+static unsigned int holders_sleepers(struct tapxfer_queue *q, struct pid *group)
+{
+	struct tapxfer_sleeper *s;
+	unsigned int n = 0;
+
+	spin_lock(&holders_lock);
+	list_for_each_entry(s, &q->q_sleepers, s_list)
+		n += s->s_group == group;
+	spin_unlock(&holders_lock);
+	return n;
+}
+
+/* The wake function of those who sleep in poll. */
+static int holders_learn(struct file *file)
+{
+	struct poll_wqueues *pwq;
+	int err = 0;
+
+	if (READ_ONCE(holders_poll_func))
+		return 0;
+	pwq = kmalloc(sizeof(*pwq), GFP_KERNEL);
+	if (!pwq)
+		return -ENOMEM;
+	poll_initwait(pwq);
+	tapxfer_fence_tun_poll(file, &pwq->pt);
+	if (pwq->error || !pwq->inline_index)
+		err = -ENOMEM;
+	else
+		WRITE_ONCE(holders_poll_func, pwq->inline_entries[0].wait.func);
+	poll_freewait(pwq);
+	kfree(pwq);
+	return err;
+}
+
+/* References that the polls of a thread group's tasks have. */
+static unsigned int holders_polls(struct tapxfer_queue *q, struct pid *group)
+{
+	wait_queue_head_t *head = sk_sleep(q->q_sk);
+	struct poll_table_entry *entry;
+	struct poll_wqueues *pwq;
+	wait_queue_entry_t *wait;
+	unsigned int n = 0;
+	unsigned long flags;
+
+	spin_lock_irqsave(&head->lock, flags);
+	list_for_each_entry(wait, &head->head, entry) {
+		if (wait->func != READ_ONCE(holders_poll_func))
+			continue;
+		entry = container_of(wait, struct poll_table_entry, wait);
+		pwq = wait->private;
+		/* The task cannot go while its entry is in the queue. */
+		if (entry->filp == q->q_file &&
+		    task_tgid(pwq->polling_task) == group)
+			n++;
+	}
+	spin_unlock_irqrestore(&head->lock, flags);
+	return n;
+}
+
+static int holders_descriptor(const void *arg, struct file *file,
+			      unsigned int fd)
+{
+	/* iterate_fd() has the caller's word that it is not changed. */
+	struct tapxfer_handover *ho = (struct tapxfer_handover *)arg;
+	unsigned int i;
+
+	if (!file->private_data)
+		return 0;
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		if (ho->ho_queues[i].q_file == file) {
+			ho->ho_queues[i].q_own++;
+			break;
+		}
+	}
+	return 0;
+}
+
+/* Descriptors of a thread group, into q_own. */
+static void holders_descriptors(struct tapxfer_handover *ho, struct pid *group)
+{
+	struct task_struct *leader, *task;
+	bool seen = false;
+
+	rcu_read_lock();
+	leader = pid_task(group, PIDTYPE_TGID);
+	if (leader) {
+		/* The first thread that has a table; the leader may be gone. */
+		for_each_thread(leader, task) {
+			task_lock(task);
+			if (task->files) {
+				iterate_fd(task->files, 0, holders_descriptor,
+					   ho);
+				seen = true;
+			}
+			task_unlock(task);
+			if (seen)
+				break;
+		}
+	}
+	rcu_read_unlock();
+}
+
+/**
+ * tapxfer_holders_count - count who else has the files, into q_others
+ * @ho: a handover that has a claimant
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -ENOMEM.
+ */
+int tapxfer_holders_count(struct tapxfer_handover *ho)
+{
+	unsigned int i;
+	long others;
+	int err;
+
+	err = holders_learn(ho->ho_queues[0].q_file);
+	if (err)
+		return err;
+	for (i = 0; i < ho->ho_nqueues; i++)
+		ho->ho_queues[i].q_own = 1;	/* the handover's */
+	holders_descriptors(ho, ho->ho_claimant);
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		struct tapxfer_queue *q = &ho->ho_queues[i];
+
+		others = file_count(q->q_file) - q->q_own -
+			 holders_polls(q, ho->ho_claimant) -
+			 holders_sleepers(q, ho->ho_claimant);
+		q->q_others = max(others, 0L);
+	}
+	return 0;
+}
+
+/**
+ * tapxfer_holders_check - whether the claimant has the files for itself
+ * @ho: the handover, its command begun
+ * @extack: for errors
+ *
+ * Return: 0, also when there is no claimant any more, which is the caller's to
+ * find; -EBUSY or -ENOMEM.
+ */
+int tapxfer_holders_check(struct tapxfer_handover *ho,
+			  struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+	int err = 0;
+
+	mutex_lock(&ho->ho_lock);
+	if (!ho->ho_claimant || !tapxfer_is_live(ho))
+		goto out;
+	err = tapxfer_holders_count(ho);
+	if (err) {
+		NL_SET_ERR_MSG(extack, "no memory to count who has the files");
+		goto out;
+	}
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		struct tapxfer_queue *q = &ho->ho_queues[i];
+
+		if (!q->q_others)
+			continue;
+		tapxfer_set_err_fmt(extack,
+				    "queue %u: others than the claimant hold it %u times, close or thaw shared",
+				    q->q_index, q->q_others);
+		err = -EBUSY;
+		break;
+	}
+out:
+	mutex_unlock(&ho->ho_lock);
+	return err;
+}

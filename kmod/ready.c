@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The claimant's way back to traffic: ready, and thaw.
+ */
+#include <linux/timekeeping.h>
+
+#include "internal.h"
+
+/**
+ * DOC: ready
+ *
+ * A backend that goes by a file's operations, as vhost-net does when it is
+ * attached, does not get past the fence, and traffic should not begin before it
+ * is attached. ready splits the thaw: it applies what the claimant has set and
+ * gives the files their own operations back. What keeps packets back then needs
+ * no operations: the rings stay parked, and what a vhost backend had given back
+ * is moved out of where an unfenced reader would find it; the sockets' send
+ * buffer limit stays zero, and so does the wrapper around their sendmsg.
+ *
+ * Settings are the driver's affair from then on. The one that must not be made
+ * before the thaw is TUNSETSNDBUF: it opens the write side.
+ *
+ * Unhappy paths: an abort and the deadline let traffic go on, with the settings
+ * that are in force, which nobody can take back without a process's memory; the
+ * event names it. When the claimant exits the fence is put up again and the
+ * handover is frozen; see shadow.c for the settings.
+ */
+
+/*
+ * Apply the record and have the claim still. On success ho_lock is held and
+ * setters wait for tapxfer_shadow_end().
+ */
+static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
+			  struct netlink_ext_ack *extack)
+{
+	int err = 0;
+
+	if (!shared)
+		err = tapxfer_holders_check(ho, extack);
+	if (!err)
+		err = tapxfer_shadow_apply(ho, extack);
+
+	mutex_lock(&ho->ho_lock);
+	if (!err)
+		err = tapxfer_handover_check_live(ho, extack);
+	if (!err && ho->ho_state != TAPXFER_STATE_CLAIMED) {
+		NL_SET_ERR_MSG(extack,
+			       "the claimant has exited, claim anew or abort");
+		err = -ECANCELED;
+	}
+	if (!err)
+		return 0;
+	tapxfer_shadow_end(ho);
+	mutex_unlock(&ho->ho_lock);
+	return err;
+}
+
+/**
+ * tapxfer_ready - let the claimant's settings be the device's, and files be files
+ * @ho: the handover, its command begun, claimed
+ * @shared: whoever else has the files may keep them
+ * @extack: for errors
+ *
+ * Return: 0; -EBUSY when others hold a file; -ECANCELED when the claim or the
+ * handover ended meanwhile; or an errno of the driver's.
+ */
+int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
+		  struct netlink_ext_ack *extack)
+{
+	unsigned int i;
+	int err;
+
+	err = claimant_go_on(ho, shared, extack);
+	if (err)
+		return err;
+
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		tapxfer_queue_fold(&ho->ho_queues[i]);
+		/* A limit set anew is for the thaw. */
+		tapxfer_queue_close(&ho->ho_queues[i]);
+	}
+	WRITE_ONCE(ho->ho_fence, 0);
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_fence_lower(&ho->ho_queues[i]);
+	ho->ho_state = TAPXFER_STATE_READY;
+	ho->ho_ready_at = ktime_get_ns();
+	tapxfer_event(ho, TAPXFER_EVENT_READY);
+	tapxfer_shadow_end(ho);
+	mutex_unlock(&ho->ho_lock);
+	return 0;
+}
+
+/**
+ * tapxfer_unready - put the fence up again, for the claimant is gone
+ * @ho: the handover, ready
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_unready(struct tapxfer_handover *ho)
+{
+	unsigned int i;
+
+	WRITE_ONCE(ho->ho_fence, TAPXFER_FENCE_READ | TAPXFER_FENCE_WRITE);
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		tapxfer_fence_raise(&ho->ho_queues[i]);
+		tapxfer_queue_close(&ho->ho_queues[i]);
+	}
+	ho->ho_ready_at = 0;
+}
+
+/**
+ * tapxfer_thaw - let traffic go on after a claim
+ * @ho: the handover, its command begun, claimed or ready
+ * @shared: whoever else has the files may keep them
+ * @reply: to be filled in, as with tapxfer_fill_ended()
+ * @extack: for errors
+ *
+ * Return: as tapxfer_ready(). Who was ready is not asked for other holders
+ * again.
+ */
+int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
+		 struct sk_buff *reply, struct netlink_ext_ack *extack)
+{
+	int err;
+
+	mutex_lock(&ho->ho_lock);
+	if (ho->ho_state != TAPXFER_STATE_READY) {
+		mutex_unlock(&ho->ho_lock);
+		err = claimant_go_on(ho, shared, extack);
+		if (err)
+			return err;
+	}
+	tapxfer_end_locked(ho, TAPXFER_EVENT_THAWED, reply);
+	tapxfer_shadow_end(ho);
+	mutex_unlock(&ho->ho_lock);
+	return 0;
+}
