@@ -247,10 +247,10 @@ bool tapxfer_handover_is_last(const struct tapxfer_handover *ho)
 	return true;
 }
 
-/* Why a command cannot be done in a state; by the state. */
+/* Why a command cannot be done in a state, and which can; by the state. */
 static const char * const handover_not_now[] = {
 	[TAPXFER_STATE_PREPARED] = "the handover is only prepared, hold or freeze it first",
-	[TAPXFER_STATE_HOLDING] = "the handover is holding, not frozen, freeze it first",
+	[TAPXFER_STATE_HOLDING] = "the handover is holding: freeze it, or abort it",
 	[TAPXFER_STATE_FROZEN] = "the handover is frozen: claim it, or abort it",
 	[TAPXFER_STATE_CLAIMED] = "the handover is claimed: thaw it, or abort it",
 	[TAPXFER_STATE_READY] = "the handover is ready: thaw it, or abort it",

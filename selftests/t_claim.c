@@ -216,7 +216,7 @@ TEST_F(claim, only_of_a_frozen_handover)
 		     xfer_why(&self->x));
 	ASSERT_EQ(0, xfer_hold(&self->x));
 	EXPECT_EQ(-EPROTO, xfer_claim(&self->x, &self->claimed));
-	EXPECT_STREQ("the handover is holding, not frozen, freeze it first",
+	EXPECT_STREQ("the handover is holding: freeze it, or abort it",
 		     xfer_why(&self->x));
 	ASSERT_EQ(0, xfer_freeze(&self->x));
 	EXPECT_EQ(0, xfer_claim(&self->x, &self->claimed));

@@ -665,7 +665,7 @@ TEST_F(input, a_command_in_the_wrong_state)
 		const char *why;
 	} wrong[] = {
 #define PREPARED_	"the handover is only prepared, hold or freeze it first"
-#define HOLDING_	"the handover is holding, not frozen, freeze it first"
+#define HOLDING_	"the handover is holding: freeze it, or abort it"
 #define FROZEN_		"the handover is frozen: claim it, or abort it"
 #define CLAIMED_	"the handover is claimed: thaw it, or abort it"
 		{ TAPXFER_CMD_PREPARE, TAPXFER_CMD_CLAIM, PREPARED_ },

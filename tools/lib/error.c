@@ -114,6 +114,10 @@ static const char *attr_name(enum txl_set set, unsigned int attr)
 		[TAPXFER_A_HANDOVER_HOLD] = "hold",
 		[TAPXFER_A_HANDOVER_DEADLINE] = "deadline",
 		[TAPXFER_A_HANDOVER_TIMEOUT] = "timeout",
+		[TAPXFER_A_HANDOVER_NO_FDS] = "no-fds",
+		[TAPXFER_A_HANDOVER_SHARED] = "shared",
+		[TAPXFER_A_HANDOVER_PID] = "pid",
+		[TAPXFER_A_HANDOVER_HOLD_BYTES] = "hold-bytes",
 	};
 
 	if (set == TXL_SET_DEV && attr < ARRAY_SIZE(dev))
@@ -162,6 +166,9 @@ static void blame(struct tapxfer *tx, const struct txl_req *req,
 		snprintf(end, room, " (fd %d)", e->fd);
 	} else if (name && mnl_attr_get_payload_len(attr) == sizeof(uint32_t)) {
 		snprintf(end, room, " (%s %u)", name, mnl_attr_get_u32(attr));
+	} else if (name && mnl_attr_get_payload_len(attr) == sizeof(uint64_t)) {
+		snprintf(end, room, " (%s %llu)", name,
+			 (unsigned long long)mnl_attr_get_u64(attr));
 	} else if (name) {
 		snprintf(end, room, " (%s)", name);
 	} else {
@@ -183,6 +190,18 @@ static void blame_missing(struct tapxfer *tx, const struct txl_req *req,
 	else
 		snprintf(e->text + len, sizeof(e->text) - len,
 			 " (attribute %u is missing)", type);
+}
+
+/* A message that was made in a buffer may be filled up with blanks. */
+static void extack_take(struct tapxfer *tx, const struct nlattr *attr)
+{
+	char *text = tx->error.extack;
+	size_t len;
+
+	snprintf(text, sizeof(tx->error.extack), "%.*s",
+		 (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
+	for (len = strlen(text); len && strchr(" \t\n", text[len - 1]); len--)
+		text[len - 1] = '\0';
 }
 
 /* Where the TLVs of an NLMSG_ERROR or NLMSG_DONE begin. */
@@ -229,8 +248,7 @@ int txl_error_ack(struct tapxfer *tx, int err, const struct nlmsghdr *ack,
 
 		switch (mnl_attr_get_type(attr)) {
 		case ATTR_MSG:
-			snprintf(tx->error.extack, sizeof(tx->error.extack),
-				 "%.*s", (int)plen, mnl_attr_get_str(attr));
+			extack_take(tx, attr);
 			break;
 		case ATTR_OFFS:
 			if (plen == sizeof(uint32_t))

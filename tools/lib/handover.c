@@ -34,10 +34,19 @@ static int opts_get(struct tapxfer *tx, const struct tapxfer_opts *from,
 					     "an option that this version of the library does not know");
 	memcpy(opts, from,
 	       from->size < sizeof(*opts) ? from->size : sizeof(*opts));
+	if (opts->reserved)
+		return txl_error_set(tx, -EINVAL,
+				     "the options' reserved member is not 0");
+	if ((opts->set & TAPXFER_OPT_HOLD_BYTES) && from->size < sizeof(*opts))
+		return txl_error_set(tx, -EINVAL,
+				     "the options' size ends before the hold limit in bytes");
 
 	if (opts->set & TAPXFER_OPT_HOLD & ~allowed)
 		return txl_error_set(tx, -EINVAL,
 				     "the hold limit goes with the call that begins the handover");
+	if (opts->set & TAPXFER_OPT_HOLD_BYTES & ~allowed)
+		return txl_error_set(tx, -EINVAL,
+				     "the hold limit in bytes goes with the call that begins the handover");
 	if (opts->set & TAPXFER_OPT_DEADLINE & ~allowed)
 		return txl_error_set(tx, -EINVAL,
 				     "the deadline goes with the call that begins the handover");
@@ -54,6 +63,9 @@ static void opts_put(struct nlmsghdr *nlh, const struct tapxfer_opts *opts)
 {
 	if (opts->set & TAPXFER_OPT_HOLD)
 		mnl_attr_put_u32(nlh, TAPXFER_A_HANDOVER_HOLD, opts->hold);
+	if (opts->set & TAPXFER_OPT_HOLD_BYTES)
+		mnl_attr_put_u64(nlh, TAPXFER_A_HANDOVER_HOLD_BYTES,
+				 opts->hold_bytes);
 	if (opts->set & TAPXFER_OPT_DEADLINE)
 		mnl_attr_put_u32(nlh, TAPXFER_A_HANDOVER_DEADLINE,
 				 opts->deadline);
@@ -95,9 +107,11 @@ static int prepare(struct tapxfer *tx, unsigned int ifindex, const int *fds,
 	return err;
 }
 
-static int go_on(struct tapxfer *tx, uint8_t cmd, uint32_t id,
-		 const struct tapxfer_token *token,
-		 const struct tapxfer_opts *opts, struct tapxfer_info **ho)
+/* @flag is the number of a flag attribute, or 0. */
+static int go_on_flag(struct tapxfer *tx, uint8_t cmd, uint32_t id,
+		      const struct tapxfer_token *token,
+		      const struct tapxfer_opts *opts, uint16_t flag,
+		      struct tapxfer_info **ho)
 {
 	struct txl_req req;
 	int err;
@@ -111,9 +125,43 @@ static int go_on(struct tapxfer *tx, uint8_t cmd, uint32_t id,
 			     sizeof(token->bytes), token->bytes);
 	if (opts)
 		opts_put(req.nlh, opts);
+	if (flag)
+		mnl_attr_put(req.nlh, flag, 0, NULL);
 	err = txl_talk_one(tx, &req, !!ho, NULL, ho);
 	txl_req_free(&req);
 	return err;
+}
+
+static int go_on(struct tapxfer *tx, uint8_t cmd, uint32_t id,
+		 const struct tapxfer_token *token,
+		 const struct tapxfer_opts *opts, struct tapxfer_info **ho)
+{
+	return go_on_flag(tx, cmd, id, token, opts, 0, ho);
+}
+
+static int flags_check(struct tapxfer *tx, uint32_t flags, uint32_t allowed)
+{
+	if (flags & ~allowed)
+		return txl_error_set(tx, -EINVAL,
+				     "a flag that this version of the library does not know");
+	return 0;
+}
+
+/* ready and thaw */
+static int let_go_on(struct tapxfer *tx, uint8_t cmd, uint32_t id,
+		     const struct tapxfer_token *token, uint32_t flags,
+		     struct tapxfer_info **ho)
+{
+	int err;
+
+	if (ho)
+		*ho = NULL;
+	err = flags_check(tx, flags, TAPXFER_THAW_SHARED);
+	if (err)
+		return err;
+	return go_on_flag(tx, cmd, id, token, NULL,
+			  flags & TAPXFER_THAW_SHARED ?
+			  TAPXFER_A_HANDOVER_SHARED : 0, ho);
 }
 
 /*
@@ -124,7 +172,8 @@ static int begin(struct tapxfer *tx, uint8_t cmd, unsigned int ifindex,
 		 const int *fds, size_t nfds, const struct tapxfer_opts *user,
 		 struct tapxfer_token *token, struct tapxfer_info **ho)
 {
-	uint32_t allowed = TAPXFER_OPT_HOLD | TAPXFER_OPT_DEADLINE;
+	uint32_t allowed = TAPXFER_OPT_HOLD | TAPXFER_OPT_HOLD_BYTES |
+			   TAPXFER_OPT_DEADLINE;
 	struct tapxfer_info *begun = NULL;
 	struct tapxfer_opts opts, late;
 	struct txl_error error;
@@ -228,17 +277,76 @@ EXPORT int tapxfer_claim(struct tapxfer *tx, uint32_t id,
 			 const struct tapxfer_token *token,
 			 struct tapxfer_info **ho)
 {
+	return tapxfer_claim_flags(tx, id, token, 0, ho);
+}
+
+EXPORT int tapxfer_claim_flags(struct tapxfer *tx, uint32_t id,
+			       const struct tapxfer_token *token,
+			       uint32_t flags, struct tapxfer_info **ho)
+{
+	int err;
+
 	*ho = NULL;
-	return go_on(tx, TAPXFER_CMD_CLAIM, id, token, NULL, ho);
+	err = flags_check(tx, flags, TAPXFER_CLAIM_NO_FDS);
+	if (err)
+		return err;
+	return go_on_flag(tx, TAPXFER_CMD_CLAIM, id, token, NULL,
+			  flags & TAPXFER_CLAIM_NO_FDS ?
+			  TAPXFER_A_HANDOVER_NO_FDS : 0, ho);
+}
+
+EXPORT int tapxfer_drain(struct tapxfer *tx, uint32_t id,
+			 const struct tapxfer_token *token, int timeout,
+			 struct tapxfer_info **ho)
+{
+	struct tapxfer_opts opts = { 0 };
+
+	if (ho)
+		*ho = NULL;
+	if (timeout >= 0) {
+		opts.set = TAPXFER_OPT_TIMEOUT;
+		opts.timeout = (uint32_t)timeout;
+	}
+	return go_on(tx, TAPXFER_CMD_DRAIN, id, token, &opts, ho);
+}
+
+int txl_pass(struct tapxfer *tx, uint32_t id, const struct tapxfer_token *token,
+	     pid_t pid, struct tapxfer_info **ho)
+{
+	struct txl_req req;
+	int err;
+
+	err = txl_req_init(tx, &req, TXL_SET_HANDOVER, TAPXFER_CMD_PASS, ROOM);
+	if (err)
+		return err;
+	mnl_attr_put_u32(req.nlh, TAPXFER_A_HANDOVER_ID, id);
+	mnl_attr_put(req.nlh, TAPXFER_A_HANDOVER_TOKEN, sizeof(token->bytes),
+		     token->bytes);
+	mnl_attr_put_u32(req.nlh, TAPXFER_A_HANDOVER_PID, (uint32_t)pid);
+	err = txl_talk_one(tx, &req, !!ho, NULL, ho);
+	txl_req_free(&req);
+	return err;
+}
+
+EXPORT int tapxfer_ready(struct tapxfer *tx, uint32_t id,
+			 const struct tapxfer_token *token, uint32_t flags,
+			 struct tapxfer_info **ho)
+{
+	return let_go_on(tx, TAPXFER_CMD_READY, id, token, flags, ho);
 }
 
 EXPORT int tapxfer_thaw(struct tapxfer *tx, uint32_t id,
 			const struct tapxfer_token *token,
 			struct tapxfer_info **ho)
 {
-	if (ho)
-		*ho = NULL;
-	return go_on(tx, TAPXFER_CMD_THAW, id, token, NULL, ho);
+	return tapxfer_thaw_flags(tx, id, token, 0, ho);
+}
+
+EXPORT int tapxfer_thaw_flags(struct tapxfer *tx, uint32_t id,
+			      const struct tapxfer_token *token,
+			      uint32_t flags, struct tapxfer_info **ho)
+{
+	return let_go_on(tx, TAPXFER_CMD_THAW, id, token, flags, ho);
 }
 
 EXPORT int tapxfer_abort(struct tapxfer *tx, uint32_t id,

@@ -205,6 +205,7 @@ EXPORT const char *tapxfer_state_name(unsigned int state)
 		[TAPXFER_STATE_HOLDING] = "holding",
 		[TAPXFER_STATE_FROZEN] = "frozen",
 		[TAPXFER_STATE_CLAIMED] = "claimed",
+		[TAPXFER_STATE_READY] = "ready",
 		[TAPXFER_STATE_DRAINING] = "draining",
 	};
 
@@ -218,10 +219,12 @@ EXPORT const char *tapxfer_event_name(unsigned int event)
 		[TAPXFER_EVENT_HOLDING] = "holding",
 		[TAPXFER_EVENT_FROZEN] = "frozen",
 		[TAPXFER_EVENT_CLAIMED] = "claimed",
+		[TAPXFER_EVENT_READY] = "ready",
 		[TAPXFER_EVENT_THAWED] = "thawed",
 		[TAPXFER_EVENT_ABORTED] = "aborted",
 		[TAPXFER_EVENT_EXPIRED] = "expired",
 		[TAPXFER_EVENT_GONE] = "gone",
+		[TAPXFER_EVENT_VIOLATED] = "violated",
 	};
 
 	return name_at(names, ARRAY_SIZE(names), event);
@@ -250,6 +253,24 @@ EXPORT const char *tapxfer_feature_name(uint64_t feature)
 		return "claimant-exit";
 	case TAPXFER_FEATURE_WRITE_WAIT:
 		return "write-wait";
+	case TAPXFER_FEATURE_SHADOW:
+		return "shadow";
+	case TAPXFER_FEATURE_READY:
+		return "ready";
+	case TAPXFER_FEATURE_NO_FDS:
+		return "no-fds";
+	case TAPXFER_FEATURE_PASS:
+		return "pass";
+	case TAPXFER_FEATURE_EXCLUSIVE:
+		return "exclusive";
+	case TAPXFER_FEATURE_VHOST_BATCH:
+		return "vhost-batch";
+	case TAPXFER_FEATURE_DRAIN:
+		return "drain";
+	case TAPXFER_FEATURE_HOLD_BYTES:
+		return "hold-bytes";
+	case TAPXFER_FEATURE_VIOLATED:
+		return "violated";
 	default:
 		return NULL;
 	}
@@ -266,6 +287,28 @@ EXPORT const char *tapxfer_not_exported_name(uint32_t bit)
 		return "filter-ebpf";
 	case TAPXFER_NOT_EXPORTED_QUEUE_INDEX:
 		return "queue-index";
+	default:
+		return NULL;
+	}
+}
+
+EXPORT const char *tapxfer_violation_name(uint32_t bit)
+{
+	switch (bit) {
+	case TAPXFER_VIOLATION_QUEUES:
+		return "queues";
+	case TAPXFER_VIOLATION_NAME:
+		return "name";
+	case TAPXFER_VIOLATION_NETNS:
+		return "netns";
+	case TAPXFER_VIOLATION_OFFLOADS:
+		return "offloads";
+	case TAPXFER_VIOLATION_XDP:
+		return "xdp";
+	case TAPXFER_VIOLATION_CARRIER:
+		return "carrier";
+	case TAPXFER_VIOLATION_SETTINGS:
+		return "settings";
 	default:
 		return NULL;
 	}

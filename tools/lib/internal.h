@@ -88,6 +88,13 @@ struct tapxfer_info *txl_info_reserve(void);
 int txl_info_new(const struct nlmsghdr *nlh, enum txl_set set,
 		 struct tapxfer_token *token, struct tapxfer_info **info);
 
+/* handover.c */
+int txl_pass(struct tapxfer *tx, uint32_t id, const struct tapxfer_token *token,
+	     pid_t pid, struct tapxfer_info **ho);
+
+/* proc.c */
+bool txl_pidfd_ended(int pidfd);
+
 /* tun.c */
 int txl_tun_iff(int fd, char ifname[IFNAMSIZ], unsigned int *flags);
 int txl_tun_ifindex(struct tapxfer *tx, int fd, unsigned int *ifindex);

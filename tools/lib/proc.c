@@ -79,7 +79,7 @@ static int pidfd_getfd(int pidfd, int number)
 }
 
 /* The process's number was its own for as long as the pidfd is silent. */
-static bool pidfd_ended(int pidfd)
+bool txl_pidfd_ended(int pidfd)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
 
@@ -430,7 +430,7 @@ EXPORT int tapxfer_queues_open(struct tapxfer *tx, pid_t pid,
 		err = txl_error_set(tx, -ENOMEM, "out of memory");
 	else
 		err = scan_fds(&s, pid, pidfd, dir, q);
-	if (!err && pidfd_ended(pidfd))
+	if (!err && txl_pidfd_ended(pidfd))
 		err = fail_gone(tx, pid);
 	if (!err) {
 		err = queues_sort(q);
@@ -474,7 +474,7 @@ EXPORT int tapxfer_process_devices(struct tapxfer *tx, pid_t pid,
 		if (i == count && names[i][0])
 			count++;
 	}
-	if (!err && pidfd_ended(pidfd))
+	if (!err && txl_pidfd_ended(pidfd))
 		err = fail_gone(tx, pid);
 	closedir(dir);
 	close(pidfd);

@@ -5,6 +5,7 @@
 # tools/lib. "nogrind" for a build with sanitizers, which valgrind can't run.
 
 set -u
+shopt -s extglob
 
 unit=$1 shared=$2 work=$3 nogrind=${4-}
 n=0 failed=0
@@ -45,14 +46,20 @@ result $? "header: c11"
 # Exported, in the version script, declared: three lists of the same names
 exported=$(nm -D --defined-only --with-symbol-versions "$shared" |
 	awk '$2 != "A" { print $3 }' | sort)
-mapped=$(sed -n 's/^\t\([a-z0-9_]*\);$/\1@@LIBTAPXFER_0.1/p' libtapxfer.map | sort)
+mapped=$(awk '/^LIBTAPXFER_/ { version = $1 }
+	/^\t[a-z0-9_]+;$/ { sub(";", ""); print $1 "@@" version }' libtapxfer.map | sort)
 out=$(diff <(echo "$mapped") <(echo "$exported"))
 result $? "symbols: exported as the version script says"
 [ -z "$out" ] || comment <<<"$out"
 declared=$(sed 's/^ \*.*//' include/tapxfer/tapxfer.h |
 	grep -o '\<tapxfer_[a-z0-9_]*(' | tr -d '(' | sort -u)
-out=$(diff <(echo "$declared") <(echo "${exported//@@LIBTAPXFER_0.1/}"))
+out=$(diff <(echo "$declared") <(echo "${exported//@@LIBTAPXFER_+([0-9.])/}"))
 result $? "symbols: exported as the header declares"
+[ -z "$out" ] || comment <<<"$out"
+# what the first version had is there for good, at its version
+out=$(diff <(sed -n '1,/^}/s/^\t\([a-z0-9_]*\);$/\1/p' libtapxfer.map | sha256sum) \
+	check/abi-0.1.sha256)
+result $? "symbols: LIBTAPXFER_0.1 is as it was released"
 [ -z "$out" ] || comment <<<"$out"
 soname=$(readelf -d "$shared" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
 [ "$soname" = libtapxfer.so.0 ]

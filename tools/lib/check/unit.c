@@ -183,6 +183,27 @@ static void errors(void)
 	CHECK(!strcmp(tapxfer_error(tx), "Operation not permitted"),
 	      "errors: an echoed request longer than the message");
 
+	nlh = ack_begin(buf, -EBUSY, &req, true);
+	mnl_attr_put_strz(nlh, 1, "queue 3 has 2 other holders   ");
+	txl_error_ack(tx, -EBUSY, nlh, &req);
+	CHECK(!strcmp(tapxfer_error_extack(tx), "queue 3 has 2 other holders") &&
+	      !strcmp(tapxfer_error(tx), "queue 3 has 2 other holders"),
+	      "errors: blanks at a message's end are cut");
+	nlh = ack_begin(buf, -EBUSY, &req, true);
+	mnl_attr_put_strz(nlh, 1, "  ");
+	txl_error_ack(tx, -EBUSY, nlh, &req);
+	CHECK(!tapxfer_error_extack(tx) && *tapxfer_error(tx),
+	      "errors: a message of blanks is none");
+
+	second = mnl_nlmsg_get_payload_tail(req.nlh);
+	mnl_attr_put_u64(req.nlh, TAPXFER_A_HANDOVER_HOLD_BYTES, 1ULL << 40);
+	nlh = ack_begin(buf, -ERANGE, &req, true);
+	mnl_attr_put_strz(nlh, 1, "too much");
+	mnl_attr_put_u32(nlh, 2, (uint32_t)((char *)second - (char *)req.nlh));
+	txl_error_ack(tx, -ERANGE, nlh, &req);
+	CHECK(!strcmp(tapxfer_error(tx), "too much (hold-bytes 1099511627776)"),
+	      "errors: an attribute of 64 bits: %s", tapxfer_error(tx));
+
 	txl_req_free(&req);
 	CHECK(!strcmp(tapxfer_open_error(-ENOENT),
 		      "tapxfer module is not loaded: modprobe tapxfer"),
@@ -275,8 +296,16 @@ static void infos(void)
 	      !strcmp(tapxfer_dev_type_name(TAPXFER_DEV_TYPE_TAP), "tap") &&
 	      !strcmp(tapxfer_feature_name(16), "write-wait") &&
 	      !tapxfer_feature_name(3) &&
-	      !strcmp(tapxfer_not_exported_name(8), "queue-index"),
+	      !strcmp(tapxfer_not_exported_name(8), "queue-index") &&
+	      !strcmp(tapxfer_state_name(TAPXFER_STATE_READY), "ready") &&
+	      !strcmp(tapxfer_event_name(TAPXFER_EVENT_READY), "ready") &&
+	      !strcmp(tapxfer_event_name(TAPXFER_EVENT_VIOLATED), "violated") &&
+	      !strcmp(tapxfer_violation_name(16), "xdp") &&
+	      !tapxfer_violation_name(3),
 	      "info: names");
+	for (i = 0; i < 14 && tapxfer_feature_name(1ULL << i); i++)
+		;
+	CHECK(i == 14, "info: each feature has a name");
 }
 
 /* What is refused before the kernel is asked, and by a kernel without us. */
@@ -327,6 +356,44 @@ static void arguments(void)
 	CHECK(tapxfer_freeze_id(tx, 1, &token, &newer.opts, NULL) == -E2BIG,
 	      "arguments: larger options whose rest is not");
 
+	/* as the first version had them, with anything behind */
+	opts = (struct tapxfer_opts){
+		.size = offsetof(struct tapxfer_opts, reserved),
+		.set = TAPXFER_OPT_TIMEOUT,
+		.reserved = 1,
+		.hold_bytes = 1,
+	};
+	CHECK(tapxfer_freeze_id(tx, 1, &token, &opts, NULL) == -ENOENT,
+	      "arguments: the options of version 0.1");
+	opts.set = TAPXFER_OPT_HOLD_BYTES;
+	CHECK(tapxfer_freeze(tx, 1, NULL, 0, &opts, &token, &info) == -EINVAL &&
+	      strstr(tapxfer_error(tx), "size ends"),
+	      "arguments: bytes that the options have no room for");
+	opts.size = sizeof(opts);
+	CHECK(tapxfer_freeze(tx, 1, NULL, 0, &opts, &token, &info) == -EINVAL &&
+	      strstr(tapxfer_error(tx), "reserved"),
+	      "arguments: what is reserved is 0");
+	opts.reserved = 0;
+	CHECK(tapxfer_freeze(tx, 1, NULL, 0, &opts, &token, &info) == -ENOENT,
+	      "arguments: bytes with the call that begins");
+	CHECK(tapxfer_freeze_id(tx, 1, &token, &opts, NULL) == -EINVAL &&
+	      strstr(tapxfer_error(tx), "in bytes"),
+	      "arguments: bytes where they do not belong");
+
+	CHECK(tapxfer_claim_flags(tx, 1, &token, 2, &info) == -EINVAL &&
+	      tapxfer_ready(tx, 1, &token, 2, NULL) == -EINVAL &&
+	      tapxfer_thaw_flags(tx, 1, &token, 2, NULL) == -EINVAL &&
+	      strstr(tapxfer_error(tx), "a flag"),
+	      "arguments: unknown flags");
+	CHECK(tapxfer_claim_flags(tx, 1, &token, TAPXFER_CLAIM_NO_FDS,
+				  &info) == -ENOENT &&
+	      tapxfer_ready(tx, 1, &token, TAPXFER_THAW_SHARED,
+			    &info) == -ENOENT &&
+	      tapxfer_thaw_flags(tx, 1, &token, TAPXFER_THAW_SHARED,
+				 &info) == -ENOENT &&
+	      tapxfer_drain(tx, 1, &token, -1, &info) == -ENOENT && !info,
+	      "arguments: known ones, to nobody");
+
 	CHECK(tapxfer_claim(tx, 1, &token, &info) == -ENOENT && !info &&
 	      !strcmp(tapxfer_error(tx), tapxfer_open_error(-ENOENT)),
 	      "no module: %s", tapxfer_error(tx));
@@ -344,6 +411,116 @@ static void arguments(void)
 
 	CHECK(tapxfer_open_netns(&tx, 0) < 0 && !tx,
 	      "arguments: not a network namespace");
+}
+
+/* The kernel's part of a pass: what it was told, and what befell then. */
+static struct {
+	int calls;
+	pid_t pid[2];
+	pid_t dies;
+	int err;
+} passes;
+
+int __wrap_txl_pass(struct tapxfer *tx, uint32_t id,
+		    const struct tapxfer_token *token, pid_t pid,
+		    struct tapxfer_info **ho);
+
+int __wrap_txl_pass(struct tapxfer *tx, uint32_t id,
+		    const struct tapxfer_token *token, pid_t pid,
+		    struct tapxfer_info **ho)
+{
+	(void)id;
+	(void)token;
+	if (passes.calls < 2)
+		passes.pid[passes.calls] = pid;
+	passes.calls++;
+	if (passes.dies) {
+		kill(passes.dies, SIGKILL);
+		waitpid(passes.dies, NULL, 0);
+		passes.dies = 0;
+	}
+	if (passes.err)
+		return txl_error_set(tx, passes.err, "no");
+	if (ho)
+		*ho = txl_info_reserve();
+	return 0;
+}
+
+static pid_t child_new(int *pidfd)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	*pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	return pid;
+}
+
+static void pass(void)
+{
+	struct tapxfer_info *ho = (void *)-1;
+	struct tapxfer_token token = { 0 };
+	struct tapxfer *tx = fake_handle();
+	int fd, ended, pidfd;
+	pid_t pid, dead;
+
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	CHECK(tapxfer_pass(tx, 1, &token, fd, &ho) == -EBADF && !ho &&
+	      strstr(tapxfer_error(tx), "no pidfd"), "pass: not a pidfd: %s",
+	      tapxfer_error(tx));
+	close(fd);
+	CHECK(tapxfer_pass(tx, 1, &token, fd, NULL) == -EBADF &&
+	      tapxfer_pass(tx, 1, &token, -1, NULL) == -EBADF,
+	      "pass: a closed descriptor: %s", tapxfer_error(tx));
+
+	pid = child_new(&pidfd);
+	if (pidfd < 0) {
+		puts("ok - pass: # SKIP no pidfd_open(2) here");
+		goto out;
+	}
+	CHECK(!tapxfer_pass(tx, 1, &token, pidfd, &ho) && ho &&
+	      passes.calls == 1 && passes.pid[0] == pid,
+	      "pass: the process's number goes to the kernel");
+	tapxfer_info_free(ho);
+	passes.err = -EPROTO;
+	CHECK(tapxfer_pass(tx, 1, &token, pidfd, &ho) == -EPROTO && !ho &&
+	      passes.calls == 2 && !strcmp(tapxfer_error(tx), "no"),
+	      "pass: the kernel's word on it");
+
+	memset(&passes, 0, sizeof(passes));
+	passes.dies = pid;
+	CHECK(tapxfer_pass(tx, 1, &token, pidfd, &ho) == -ESRCH && !ho &&
+	      passes.calls == 2 && passes.pid[0] == pid &&
+	      passes.pid[1] == getpid(),
+	      "pass: one that ends meanwhile: the claim is taken back");
+	CHECK(tapxfer_pass(tx, 1, &token, pidfd, &ho) == -ESRCH && !ho &&
+	      passes.calls == 2 && *tapxfer_error(tx),
+	      "pass: one that was reaped: %s", tapxfer_error(tx));
+
+	dead = child_new(&ended);
+	kill(dead, SIGKILL);
+	waitid(P_PID, (id_t)dead, NULL, WEXITED | WNOWAIT);
+	CHECK(tapxfer_pass(tx, 1, &token, ended, NULL) == -ESRCH &&
+	      passes.calls == 2, "pass: one that ended and was not reaped");
+	waitpid(dead, NULL, 0);
+
+	pid = dead = child_new(&fd);
+	memset(&passes, 0, sizeof(passes));
+	passes.dies = pid;
+	passes.err = -EPERM;
+	CHECK(tapxfer_pass(tx, 1, &token, fd, NULL) == -ESRCH &&
+	      passes.calls == 1, "pass: refused, and ended: nothing to take back");
+	close(fd);
+	close(ended);
+	close(pidfd);
+out:
+	if (pidfd < 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	tapxfer_close(tx);
 }
 
 struct seen {
@@ -478,6 +655,7 @@ int main(void)
 	errors();
 	infos();
 	arguments();
+	pass();
 	processes();
 
 	err = tapxfer_open(&tx);

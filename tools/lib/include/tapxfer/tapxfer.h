@@ -295,6 +295,9 @@ const char *tapxfer_feature_name(uint64_t feature);
 /** tapxfer_not_exported_name() - of one bit of enum tapxfer_not_exported */
 const char *tapxfer_not_exported_name(uint32_t bit);
 
+/** tapxfer_violation_name() - of one bit of enum tapxfer_violation */
+const char *tapxfer_violation_name(uint32_t bit);
+
 /* ------------------------------------------------------------------------
  * Questions
  */
@@ -427,7 +430,8 @@ void tapxfer_token_wipe(struct tapxfer_token *token);
 enum tapxfer_opt {
 	TAPXFER_OPT_HOLD = 1,		/**< hold is set */
 	TAPXFER_OPT_DEADLINE = 2,	/**< deadline is set */
-	TAPXFER_OPT_TIMEOUT = 4		/**< timeout is set */
+	TAPXFER_OPT_TIMEOUT = 4,	/**< timeout is set */
+	TAPXFER_OPT_HOLD_BYTES = 8	/**< hold_bytes is set */
 };
 
 /**
@@ -440,9 +444,12 @@ enum tapxfer_opt {
  * @timeout: milliseconds that a freeze waits for writes and ioctls in flight,
  *   up to TAPXFER_A_CAP_TIMEOUT_MAX; 0 not to wait. Who wants to wait longer
  *   freezes again after -ETIMEDOUT: the handover holds meanwhile
+ * @reserved: 0
+ * @hold_bytes: bytes of memory that the held packets of all queues may take;
+ *   a queue that reaches it drops, as one that reaches @hold
  *
- * @hold and @deadline go with the call that begins the handover, @timeout
- * with the one that freezes; elsewhere they are refused with -EINVAL.
+ * @hold, @hold_bytes and @deadline go with the call that begins the handover,
+ * @timeout with the one that freezes; elsewhere they are refused with -EINVAL.
  */
 struct tapxfer_opts {
 	uint32_t size;
@@ -450,6 +457,8 @@ struct tapxfer_opts {
 	uint32_t hold;
 	uint32_t deadline;
 	uint32_t timeout;
+	uint32_t reserved;
+	uint64_t hold_bytes;
 };
 
 /**
@@ -561,8 +570,10 @@ int tapxfer_freeze_id(struct tapxfer *tx, uint32_t id,
  *   it), TAPXFER_A_HANDOVER_DEV the state; free it with tapxfer_info_free();
  *   may not be NULL
  *
- * The claim belongs to the caller's process, through exec(2) as well. When
- * the process exits before the thaw, the handover is frozen again.
+ * The claim belongs to the caller's process, through exec(2) as well, until it
+ * is passed on. When the process exits before the thaw, the handover is frozen
+ * again. What the process sets on its files meanwhile is recorded, and applied
+ * by ready or thaw.
  *
  * Return: 0; -EPERM wrong token; -ENOENT; -EPROTO not frozen, or claimed by
  * another; -EMFILE no room for all descriptors: none was taken.
@@ -570,18 +581,129 @@ int tapxfer_freeze_id(struct tapxfer *tx, uint32_t id,
 int tapxfer_claim(struct tapxfer *tx, uint32_t id,
 		  const struct tapxfer_token *token, struct tapxfer_info **ho);
 
+/** Flag of tapxfer_claim_flags() */
+enum tapxfer_claim_flag {
+	/** the state alone: the descriptors come by the caller's own way */
+	TAPXFER_CLAIM_NO_FDS = 1
+};
+
+/**
+ * tapxfer_claim_flags() - tapxfer_claim() with flags
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token
+ * @flags: bits of enum tapxfer_claim_flag
+ * @ho: as for tapxfer_claim(); without descriptors the queues
+ *   (TAPXFER_A_HANDOVER_QUEUE) are told all the same
+ *
+ * Return: as tapxfer_claim(); -EINVAL for a flag that library or kernel
+ * (TAPXFER_FEATURE_NO_FDS) does not know.
+ */
+int tapxfer_claim_flags(struct tapxfer *tx, uint32_t id,
+			const struct tapxfer_token *token, uint32_t flags,
+			struct tapxfer_info **ho);
+
+/**
+ * tapxfer_pass() - pass the claim on to another process
+ * @tx: the handle
+ * @id: the handover, which must be claimed
+ * @token: its token
+ * @pidfd: the process, which the claim belongs to from now on, as if it had
+ *   claimed; the pidfd stays the caller's. It gets no descriptors by this
+ * @ho: where the handover goes (TAPXFER_A_HANDOVER_CLAIMANT), or NULL; free
+ *   it with tapxfer_info_free()
+ *
+ * The kernel is told a number, which the library reads in /proc and which must
+ * be that of the caller's pid namespace. A process that ends while it is passed
+ * the claim cannot be mistaken for the next one of that number: the claim is
+ * the calling process's then, or the handover is frozen, to be claimed anew.
+ *
+ * Return: 0; -ESRCH the process has ended, or is in no pid namespace seen from
+ * here; -EBADF not a pidfd; -EINVAL /proc is of another pid namespace; -EPERM
+ * wrong token; -ENOENT; -EPROTO not claimed.
+ */
+int tapxfer_pass(struct tapxfer *tx, uint32_t id,
+		 const struct tapxfer_token *token, int pidfd,
+		 struct tapxfer_info **ho);
+
+/**
+ * tapxfer_drain() - wait until the host has let go of what was written
+ * @tx: the handle
+ * @id: the handover, frozen or claimed
+ * @token: its token
+ * @timeout: milliseconds to wait, up to TAPXFER_A_CAP_TIMEOUT_MAX (-ERANGE
+ *   above); 0 not to wait, negative for as long as the kernel waits at the most
+ * @ho: where the handover goes (TAPXFER_A_HANDOVER_UNSENT: bytes), or NULL;
+ *   free it with tapxfer_info_free()
+ *
+ * It looks at the memory that the packets written to the queues still take,
+ * as far as the driver's sockets tell. Who wants to wait longer calls again.
+ *
+ * Return: 0; -ETIMEDOUT the host still has some, tapxfer_handover_get() tells
+ * how much; -EPERM wrong token; -ENOENT; -EPROTO not frozen yet.
+ */
+int tapxfer_drain(struct tapxfer *tx, uint32_t id,
+		  const struct tapxfer_token *token, int timeout,
+		  struct tapxfer_info **ho);
+
+/** Flag of tapxfer_ready() and tapxfer_thaw_flags() */
+enum tapxfer_thaw_flag {
+	/** whoever else holds a queue file shares the packets from now on */
+	TAPXFER_THAW_SHARED = 1
+};
+
+/**
+ * tapxfer_ready() - apply the claimant's settings and take the fence down
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token
+ * @flags: bits of enum tapxfer_thaw_flag
+ * @ho: where the handover goes, or NULL; free it with tapxfer_info_free()
+ *
+ * For a claimant that wants to do with its files what the fence keeps from
+ * them, such as VHOST_NET_SET_BACKEND, before traffic goes on: packets still
+ * wait on both sides. Nobody needs it who does not.
+ *
+ * Return: as tapxfer_thaw().
+ */
+int tapxfer_ready(struct tapxfer *tx, uint32_t id,
+		  const struct tapxfer_token *token, uint32_t flags,
+		  struct tapxfer_info **ho);
+
 /**
  * tapxfer_thaw() - let traffic go on, the held packets first
  * @tx: the handle
  * @id: the handover
  * @token: its token
- * @ho: where the result goes (held, dropped: packets; blackout: ns), or NULL;
- *   free it with tapxfer_info_free()
+ * @ho: where the result goes (held, dropped: packets; blackout: ns; violated:
+ *   enum tapxfer_violation, how the device differs from what was exported),
+ *   or NULL; free it with tapxfer_info_free()
  *
- * Return: 0; -EPERM wrong token; -ENOENT; -EPROTO.
+ * It applies the claimant's settings, unless tapxfer_ready() has, so that it
+ * can fail as the driver's ioctls do; the handover is claimed then, as before.
+ *
+ * Return: 0; -EBUSY others than the claimant hold a queue file: the text names
+ * queue and number (a look into /proc/PID/fd holds one for a moment: try
+ * again), or another command is under way; -EPERM wrong token; -ENOENT;
+ * -EPROTO not claimed.
  */
 int tapxfer_thaw(struct tapxfer *tx, uint32_t id,
 		 const struct tapxfer_token *token, struct tapxfer_info **ho);
+
+/**
+ * tapxfer_thaw_flags() - tapxfer_thaw() with flags
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token
+ * @flags: bits of enum tapxfer_thaw_flag
+ * @ho: as for tapxfer_thaw()
+ *
+ * Return: as tapxfer_thaw(); -EINVAL for a flag that library or kernel
+ * (TAPXFER_FEATURE_EXCLUSIVE) does not know.
+ */
+int tapxfer_thaw_flags(struct tapxfer *tx, uint32_t id,
+		       const struct tapxfer_token *token, uint32_t flags,
+		       struct tapxfer_info **ho);
 
 /**
  * tapxfer_abort() - put everything back as it was before the prepare
