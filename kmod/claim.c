@@ -210,7 +210,8 @@ int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,
 	struct pid *pid = find_get_pid(nr);
 	int err;
 
-	if (!pid || !pid_has_task(pid, PIDTYPE_TGID)) {
+	if (!pid || !pid_has_task(pid, PIDTYPE_TGID) ||
+	    claimant_is_gone(pid)) {
 		NL_SET_ERR_MSG(extack,
 			       "no such process in the caller's pid namespace");
 		put_pid(pid);
@@ -227,14 +228,13 @@ int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,
 	if (!err) {
 		tapxfer_claim_drop(ho);
 		claim_watch(ho, pid);
-		/* Who exits from now on is noticed; who has, is not. */
+		tapxfer_event(ho, TAPXFER_EVENT_CLAIMED);
+		/* Who exits from now on is noticed; who has just, is not. */
 		if (claimant_is_gone(pid)) {
 			NL_SET_ERR_MSG(extack,
 				       "the process has exited, claim anew or abort");
 			claim_end(ho);
 			err = -ESRCH;
-		} else {
-			tapxfer_event(ho, TAPXFER_EVENT_CLAIMED);
 		}
 	} else {
 		put_pid(pid);

@@ -18,6 +18,7 @@
 #include <linux/filter.h>
 #include <linux/sockios.h>
 
+#include "agent.h"
 #include "flow.h"
 #include "genl.h"
 #include "net.h"
@@ -504,7 +505,7 @@ static int ioctl_64(int fd, unsigned long cmd, void *arg)
 FIXTURE(fenced_ioctl) {
 	struct tap tap;
 	struct xfer x;
-	struct tap claimed;
+	struct agent target;
 	void *arg;		/* where a 32-bit program can have it */
 };
 
@@ -538,13 +539,14 @@ FIXTURE_SETUP(fenced_ioctl)
 	ASSERT_EQ(0, tap_open(&self->tap, "tap0", QUEUES, TAP_VM));
 	ASSERT_EQ(0, tap_set_nonblock(&self->tap, true));
 	ASSERT_EQ(0, xfer_open(&self->x));
+	ASSERT_EQ(0, agent_start(&self->target));
 }
 
 FIXTURE_TEARDOWN(fenced_ioctl)
 {
 	xfer_close(&self->x);
 	link_delete("tap0");
-	tap_close(&self->claimed);
+	agent_kill(&self->target);
 	tap_close(&self->tap);
 }
 
@@ -552,9 +554,11 @@ FIXTURE_TEARDOWN(fenced_ioctl)
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, \
 				0, 0)); \
 	if (variant->claimed) \
-		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed)); \
+		ASSERT_EQ(0, agent_call(&self->target, &self->x, agent_claim, \
+					0, 0)); \
 } while (0)
 
+/* Those of the claimant are t_shadow's subject. */
 TEST_F(fenced_ioctl, setters_get_ebusy_and_change_nothing)
 {
 	struct tap_settings before, after;

@@ -219,7 +219,8 @@ FIXTURE_TEARDOWN(netdev)
 		ASSERT_EQ(0, xfer_freeze(&self->x)); \
 	if (variant->state < TAPXFER_STATE_CLAIMED) \
 		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed)); \
-	ASSERT_EQ(0, xfer_thaw(&self->x)); \
+	ASSERT_EQ(0, xfer_thaw_shared(&self->x)) \
+		TH_LOG("%s", xfer_why(&self->x)); \
 } while (0)
 
 #define IS_FROZEN	(variant->state >= TAPXFER_STATE_FROZEN)

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ready: the claimant's settings are the device's and its files are files
+ * again, but no packet passes before the thaw.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include <kselftest_harness.h>
+
+#include "agent.h"
+#include "flow.h"
+#include "genl.h"
+#include "net.h"
+#include "util.h"
+#include "waiter.h"
+
+#define QUEUES	3
+#define HELD	(2 * TAP_RING)
+
+FIXTURE(ready) {
+	struct tap tap;
+	struct xfer x;
+	struct sender s;
+	struct tally t;
+	struct capture c;
+	struct agent target;
+};
+
+FIXTURE_SETUP(ready)
+{
+	ASSERT_EQ(0, net_isolate());
+	ASSERT_EQ(0, tap_open(&self->tap, "tap0", QUEUES, TAP_VM));
+	ASSERT_EQ(0, tap_set_nonblock(&self->tap, true));
+	ASSERT_EQ(0, agent_start(&self->target));
+	ASSERT_EQ(0, xfer_open(&self->x));
+	ASSERT_EQ(0, sender_open(&self->s, self->tap.ifindex, 16));
+	ASSERT_EQ(0, tally_init(&self->t, 1 << 16));
+	ASSERT_EQ(0, capture_open(&self->c, self->tap.ifindex));
+}
+
+FIXTURE_TEARDOWN(ready)
+{
+	agent_kill(&self->target);
+	xfer_close(&self->x);
+	link_delete("tap0");
+	tap_close(&self->tap);
+	sender_close(&self->s);
+	tally_free(&self->t);
+	capture_close(&self->c);
+}
+
+#define TARGET(fn, a, b) agent_call(&self->target, &self->x, fn, a, b)
+
+#define CLAIM() do { \
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0, \
+				0)); \
+	ASSERT_EQ(0, sender_send(&self->s, HELD)); \
+	ASSERT_EQ(0, TARGET(agent_claim, 0, 0)); \
+} while (0)
+
+#define READY() do { \
+	CLAIM(); \
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, 20)); \
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETSNDBUF, 70000)); \
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETOFFLOAD, \
+			    TUN_F_CSUM | TUN_F_TSO4)); \
+	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0)); \
+} while (0)
+
+/* What the device has, past whatever file. */
+static int hdr_of(const struct tap *tap)
+{
+	int hdr = -1;
+
+	return ioctl(tap->fds[0], TUNGETVNETHDRSZ, &hdr) ? -errno : hdr;
+}
+
+#define EXPECT_NOTHING_PASSES() do { \
+	uint8_t buf_[PACKET_MAX]; \
+	int q_; \
+	for (q_ = 0; q_ < QUEUES; q_++) { \
+		struct pollfd pfd_ = { .fd = self->tap.fds[q_], \
+				       .events = POLLIN | POLLOUT }; \
+		EXPECT_EQ(0, poll(&pfd_, 1, 0)); \
+		EXPECT_EQ(-1, read(self->tap.fds[q_], buf_, sizeof(buf_))); \
+		EXPECT_EQ(EAGAIN, errno); \
+		EXPECT_EQ(-EAGAIN, tap_write_one(&self->tap, q_, 0)); \
+	} \
+	EXPECT_EQ(0, capture_read(&self->c)); \
+} while (0)
+
+/* The header is longer now, and what reads the packets knows it. */
+#define EXPECT_ALL(hdr_) do { \
+	self->tap.hdr = (hdr_); \
+	EXPECT_EQ(HELD, tap_read_all(&self->tap, &self->t)); \
+	EXPECT_EQ(0, tally_lost(&self->t, HELD)); \
+	EXPECT_EQ(0, self->t.dup + self->t.reordered + self->t.foreign); \
+	EXPECT_EQ(0, self->s.dropped); \
+} while (0)
+
+TEST_F(ready, applies_what_was_set_and_nothing_passes_before_the_thaw)
+{
+	int old = hdr_of(&self->tap);
+	int sndbuf = 0;
+
+	CLAIM();
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, 20));
+	EXPECT_EQ(old, hdr_of(&self->tap));
+	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
+	EXPECT_EQ(TAPXFER_STATE_READY, xfer_state(&self->x));
+	EXPECT_NE(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_READY_AT));
+	EXPECT_EQ(20, hdr_of(&self->tap));
+	self->tap.hdr = 20;
+	EXPECT_NOTHING_PASSES();
+	EXPECT_EQ(HELD, xfer_u64(&self->x, TAPXFER_A_HANDOVER_HELD));
+
+	ASSERT_EQ(0, TARGET(agent_thaw, 0, 0));
+	EXPECT_ALL(20);
+	EXPECT_EQ(0, tap_write_one(&self->tap, 1, 7));
+	EXPECT_TRUE(wait_until(capture_read(&self->c) == 1, SOON_MS));
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNGETSNDBUF, &sndbuf));
+	EXPECT_LT(0, sndbuf);
+}
+
+/* A limit that was set in shadow must not open the write side early. */
+TEST_F(ready, a_send_buffer_limit_is_for_the_thaw)
+{
+	int sndbuf = 0;
+
+	READY();
+	self->tap.hdr = 20;
+	EXPECT_NOTHING_PASSES();
+	ASSERT_EQ(0, TARGET(agent_thaw, 0, 0));
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNGETSNDBUF, &sndbuf));
+	EXPECT_EQ(70000, sndbuf);
+	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 7));
+}
+
+TEST_F(ready, settings_are_the_drivers_from_then_on)
+{
+	READY();
+	EXPECT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, 12));
+	EXPECT_EQ(12, hdr_of(&self->tap));
+	EXPECT_EQ(-EINVAL, TARGET(agent_set_int, TUNSETVNETHDRSZ, 9));
+	/* also for those who share the files */
+	EXPECT_EQ(0, tap_detach(self->tap.fds[1], true));
+	EXPECT_EQ(0, tap_detach(self->tap.fds[1], false));
+	ASSERT_EQ(0, TARGET(agent_thaw, 0, 0));
+	EXPECT_ALL(12);
+}
+
+TEST_F(ready, who_reads_and_writes_waits_for_the_thaw)
+{
+	struct waiter r = { .op = WAITER_READ };
+	struct waiter w = { .op = WAITER_WRITE };
+	struct waiter early = { .op = WAITER_WRITE };
+
+	ASSERT_EQ(0, tap_set_nonblock(&self->tap, false));
+	CLAIM();
+	early.fd = self->tap.fds[0];
+	early.len = self->tap.hdr +
+		    packet_make(early.packet + self->tap.hdr, 0, 0);
+	ASSERT_EQ(0, waiter_start(&early));
+	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
+	r.fd = self->tap.fds[1];
+	w.fd = self->tap.fds[2];
+	w.len = self->tap.hdr + packet_make(w.packet + self->tap.hdr, 0, 1);
+	ASSERT_EQ(0, waiter_start(&r));
+	ASSERT_EQ(0, waiter_start(&w));
+	EXPECT_TRUE(waiter_sleeps(&early));
+	EXPECT_EQ(0, capture_read(&self->c));
+	ASSERT_EQ(0, TARGET(agent_thaw, 0, 0));
+	EXPECT_TRUE(waiter_wait(&r, SOON_MS));
+	EXPECT_TRUE(waiter_wait(&w, SOON_MS));
+	EXPECT_TRUE(waiter_wait(&early, SOON_MS));
+	EXPECT_LT(0, r.ret);
+	EXPECT_EQ((long)w.len, w.ret);
+	EXPECT_EQ((long)early.len, early.ret);
+	EXPECT_TRUE(wait_until(capture_read(&self->c) + self->c.t.got >= 2,
+			       SOON_MS));
+	EXPECT_EQ(0, self->c.t.dup);
+}
+
+/* Traffic goes on, with the settings that are in force. */
+TEST_F(ready, an_abort_lets_traffic_go_on)
+{
+	READY();
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(20, hdr_of(&self->tap));
+	EXPECT_ALL(20);
+	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 7));
+}
+
+TEST_F(ready, so_does_the_deadline)
+{
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
+				3000));
+	ASSERT_EQ(0, sender_send(&self->s, HELD));
+	ASSERT_EQ(0, TARGET(agent_claim, 0, 0));
+	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
+	EXPECT_TRUE(wait_until(!xfer_is_live(&self->x), SOON_MS));
+	EXPECT_ALL(self->tap.hdr);
+	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 7));
+}
+
+/* What the dead one has set is not there for the next one. */
+TEST_F(ready, a_dead_claimant_leaves_a_frozen_handover)
+{
+	int old = hdr_of(&self->tap);
+
+	READY();
+	agent_kill(&self->target);
+	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
+			       SOON_MS));
+	EXPECT_NOTHING_PASSES();
+	EXPECT_EQ(-1, ioctl(self->tap.fds[0], TUNSETOFFLOAD, 0));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(20, hdr_of(&self->tap));
+	ASSERT_EQ(0, xfer_finish(&self->x));
+	EXPECT_EQ(old, hdr_of(&self->tap));
+	EXPECT_ALL(old);
+}
+
+TEST_F(ready, a_dead_claimant_does_not_keep_the_source_from_an_abort)
+{
+	READY();
+	agent_kill(&self->target);
+	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
+			       SOON_MS));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_ALL(20);
+	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 7));
+	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNSETOFFLOAD, 0));
+}
+
+TEST_F(ready, the_tx_queue_length_stays)
+{
+	READY();
+	EXPECT_EQ(-EBUSY, link_set_txqlen("tap0", 10));
+	EXPECT_EQ(-EBUSY, link_set_mtu("tap0", 1400));
+	ASSERT_EQ(0, TARGET(agent_thaw, 0, 0));
+	EXPECT_ALL(20);
+}
+
+TEST_F(ready, the_device_may_be_deleted)
+{
+	READY();
+	ASSERT_EQ(0, link_delete("tap0"));
+	EXPECT_FALSE(xfer_is_live(&self->x));
+	EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
+}
+
+TEST_F(ready, comes_once_and_after_the_claim)
+{
+	struct genl g;
+
+	ASSERT_EQ(0, genl_open(&g));
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
+				0));
+	EXPECT_EQ(-EPROTO, xfer_ready(&self->x, 0));
+	ASSERT_EQ(0, TARGET(agent_claim, 0, 0));
+	genl_go_on(&g, TAPXFER_CMD_READY, self->x.id, NULL);
+	EXPECT_EQ(-EINVAL, genl_talk(&g));
+	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
+	EXPECT_EQ(-EPROTO, xfer_ready(&self->x, TAPXFER_THAW_SHARED));
+	EXPECT_STREQ("the handover is ready: thaw it, or abort it",
+		     xfer_why(&self->x));
+	EXPECT_EQ(-EPROTO, TARGET(agent_claim, 0, 0));
+	ASSERT_EQ(0, TARGET(agent_thaw, 0, 0));
+	genl_close(&g);
+}
+
+TEST_HARNESS_MAIN
