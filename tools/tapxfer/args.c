@@ -56,6 +56,34 @@ bool parse_duration(const char *text, uint32_t *ms)
 	return false;
 }
 
+/* 256M, 16G, 64k: powers of 1024; a number alone is bytes. */
+bool parse_size(const char *text, uint64_t *bytes)
+{
+	static const char units[] = "kMGT";
+	unsigned long long n;
+	unsigned int shift = 0;
+	const char *unit;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno)
+		return false;
+	if (*end) {
+		/* K is as good as k */
+		unit = strchr(units, *end == 'K' ? 'k' : *end);
+		if (!unit || end[1])
+			return false;
+		shift = 10 * (unsigned int)(unit - units + 1);
+	}
+	if (n > UINT64_MAX >> shift)
+		return false;
+	*bytes = (uint64_t)n << shift;
+	return true;
+}
+
 static bool parse_fd(const char *text, int *fd)
 {
 	uint32_t n;
@@ -126,6 +154,11 @@ static bool set_hold(struct args *args, const char *text)
 	return parse_u32(text, &args->hold);
 }
 
+static bool set_hold_bytes(struct args *args, const char *text)
+{
+	return parse_size(text, &args->hold_bytes);
+}
+
 static bool set_deadline(struct args *args, const char *text)
 {
 	return parse_duration(text, &args->deadline);
@@ -171,8 +204,11 @@ static const struct word {
 	{ "dev", KEY_DEV, set_dev, "an interface's name" },
 	{ "id", KEY_ID, set_id, "a handover's number" },
 	{ "pid", KEY_PID, set_pid, "a process id" },
+	{ "pid", KEY_TO, set_pid, "a process id" },
 	{ "fds", KEY_FDS, set_fds, "descriptors, as in 3,4,5" },
 	{ "hold", KEY_HOLD, set_hold, "packets a queue" },
+	{ "hold-bytes", KEY_HOLD_BYTES, set_hold_bytes,
+	  "a size, as in 256M or 1G" },
 	{ "deadline", KEY_DEADLINE, set_deadline, "a time, as in 10s or 500ms" },
 	{ "timeout", KEY_TIMEOUT, set_timeout, "a time, as in 1s or 500ms" },
 	{ "token-file", KEY_TOKEN_FILE, set_token_file, "a path" },
@@ -180,15 +216,18 @@ static const struct word {
 	{ "token-out", KEY_TOKEN_OUT, set_token_out, "a path" },
 	{ "token-out-fd", KEY_TOKEN_OUT_FD, set_token_out_fd, "a descriptor" },
 	{ "try", KEY_TRY, NULL, NULL },
+	{ "no-fds", KEY_NO_FDS, NULL, NULL },
+	{ "shared", KEY_SHARED, NULL, NULL },
 };
 
-/* @len: up to the "=" of --key=value */
-static const struct word *word_find(const char *name, size_t len)
+/* One of @keys. @len: up to the "=" of --key=value */
+static const struct word *word_find(unsigned int keys, const char *name,
+				    size_t len)
 {
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(words); i++)
-		if (strlen(words[i].name) == len &&
+		if ((words[i].key & keys) && strlen(words[i].name) == len &&
 		    !strncmp(words[i].name, name, len))
 			return &words[i];
 	return NULL;
@@ -206,7 +245,7 @@ static bool is_token(const char *text)
 	       !text[strspn(text, "0123456789abcdefABCDEF")];
 }
 
-/* A word that is no key: device, handover or topic, where one is wanted. */
+/* A word that is no key: device, handover, process or topic, if wanted. */
 static int args_bare(struct cli *cli, const struct command *command,
 		     const char *text, struct args *args)
 {
@@ -225,6 +264,11 @@ static int args_bare(struct cli *cli, const struct command *command,
 			return set_dev(args, text) ? 0 :
 			       fail_usage(cli, "'' is no interface's name");
 		}
+	}
+	if (text[0] != '-' && (wanted & KEY_TO)) {
+		args->given |= KEY_TO;
+		return set_pid(args, text) ? 0 :
+		       fail_usage(cli, "'%.64s' is no process id", text);
 	}
 	if (wanted & KEY_TOPIC) {
 		args->given |= KEY_TOPIC;
@@ -285,8 +329,8 @@ int args_parse(struct cli *cli, const struct command *command, char **argv,
 			len = strcspn(name, "=");
 			value = name + len + 1;
 		}
-		word = word_find(name, len);
-		if (!word || !(word->key & command->keys)) {
+		word = word_find(command->keys, name, len);
+		if (!word) {
 			err = args_bare(cli, command, text, args);
 			continue;
 		}

@@ -22,36 +22,17 @@ static void opts_get(const struct args *args, struct tapxfer_opts *opts)
 	memset(opts, 0, sizeof(*opts));
 	opts->size = sizeof(*opts);
 	opts->hold = args->hold;
+	opts->hold_bytes = args->hold_bytes;
 	opts->deadline = args->deadline;
 	opts->timeout = args->timeout;
 	if (args->given & KEY_HOLD)
 		opts->set |= TAPXFER_OPT_HOLD;
+	if (args->given & KEY_HOLD_BYTES)
+		opts->set |= TAPXFER_OPT_HOLD_BYTES;
 	if (args->given & KEY_DEADLINE)
 		opts->set |= TAPXFER_OPT_DEADLINE;
 	if (args->given & KEY_TIMEOUT)
 		opts->set |= TAPXFER_OPT_TIMEOUT;
-}
-
-static int show(const struct cli *cli, const struct tapxfer_info *ho)
-{
-	const char *ifname = tapxfer_info_str(ho, TAPXFER_A_HANDOVER_IFNAME);
-	const char *state = tapxfer_state_name((unsigned int)
-		tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_STATE));
-
-	if (cli->json)
-		return out_json(cli, out_object(ho, handover_attrs));
-
-	printf("handover %llu: %s %s",
-	       (unsigned long long)tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID),
-	       ifname ? ifname : "?", state ? state : "?");
-	if (tapxfer_info_has(ho, TAPXFER_A_HANDOVER_NUM_QUEUES))
-		printf(", %llu queues, %llu packets held",
-		       (unsigned long long)
-		       tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_NUM_QUEUES),
-		       (unsigned long long)
-		       tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_HELD));
-	putchar('\n');
-	return out_end(cli);
 }
 
 /*
@@ -116,7 +97,7 @@ static int begin(struct cli *cli, const struct args *args, begin_fn fn)
 	if (args->given & KEY_TOKEN_OUT)
 		close(out);
 	if (!ret)
-		ret = show(cli, ho);
+		ret = out_handover(cli, ho);
 	tapxfer_info_free(ho);
 	return ret;
 }
@@ -128,9 +109,9 @@ static int go_on(struct cli *cli, const struct args *args, go_on_fn fn)
 	struct tapxfer_opts opts;
 	int ret;
 
-	if (args->given & (KEY_HOLD | KEY_DEADLINE))
+	if (args->given & (KEY_HOLD | KEY_HOLD_BYTES | KEY_DEADLINE))
 		return fail_usage(cli,
-				  "--hold and --deadline go with the command that begins the handover");
+				  "--hold, --hold-bytes and --deadline go with the command that begins the handover");
 	if (args->given & KEYS_TOKEN_OUT)
 		return fail_usage(cli,
 				  "the handover has its token already: give --token-file or --token-fd");
@@ -144,7 +125,7 @@ static int go_on(struct cli *cli, const struct args *args, go_on_fn fn)
 		if (ret) {
 			ret = fail_call(cli, ret);
 		} else {
-			ret = show(cli, ho);
+			ret = out_handover(cli, ho);
 			tapxfer_info_free(ho);
 		}
 	}

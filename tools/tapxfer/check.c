@@ -12,53 +12,13 @@
 
 #include <linux/if_tun.h>
 
-#include "cli.h"
+#include "check.h"
 
 /* What a claimant has open besides: a guess, on the low side */
 #define OTHER_FDS	8
 
-struct finding {
-	bool stops;
-	const char *what;
-	char *cause;
-	const char *cure;
-};
-
-struct holder {
-	pid_t pid;
-	int fd;
-	uint32_t flags;
-	char comm[32];
-	bool shared;		/* a file that the process asked about has */
-};
-
-struct check {
-	struct cli *cli;
-	const struct args *args;
-	struct finding *findings;
-	size_t nfindings;
-	bool stopped;
-	char ifname[IFNAMSIZ];
-	unsigned int ifindex;
-	pid_t pid;		/* asked about, or found */
-	char comm[32];
-	bool counted;		/* total is known */
-	unsigned int total;	/* queues, detached ones too */
-	unsigned int found;	/* of them in the process */
-	struct tapxfer_queues *queues;
-	struct holder *holders;
-	size_t nholders;
-	unsigned int unreadable;
-	uint32_t handover;
-	struct tapxfer_info *caps;
-};
-
-static void find(struct check *c, bool stops, const char *what,
-		 const char *cure, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
-
-static void find(struct check *c, bool stops, const char *what,
-		 const char *cure, const char *fmt, ...)
+void check_find(struct check *c, bool stops, const char *what, const char *cure,
+		const char *fmt, ...)
 {
 	struct finding *f;
 	va_list ap;
@@ -116,9 +76,9 @@ static pid_t most(const struct check *c)
 
 static void access_finding(struct check *c, pid_t pid)
 {
-	find(c, true, "no-access",
-	     "ask as the same user with kernel.yama.ptrace_scope 0, or with CAP_SYS_PTRACE; or let the process hand over its own files (--fds)",
-	     "process %d may not be looked into", (int)pid);
+	check_find(c, true, "no-access",
+		   "ask as the same user with kernel.yama.ptrace_scope 0, or with CAP_SYS_PTRACE; or let the process hand over its own files (--fds)",
+		   "process %d may not be looked into", (int)pid);
 }
 
 /* The process's files and who else has some. Negative: cannot go on. */
@@ -160,9 +120,12 @@ static int check_files(struct check *c)
 	return 0;
 }
 
-/* "pid 77 (qemu) fd 5, pid 78 (x) fd 3 and 2 more" */
-static void holders_text(const struct check *c, bool shared, char *text,
-			 size_t size)
+/*
+ * "pid 77 (qemu) fd 5, pid 78 (x) fd 3 and 2 more": who has descriptors apart
+ * from @but, of the files of c->pid or of others.
+ */
+void check_holders_text(const struct check *c, pid_t but, bool shared,
+			char *text, size_t size)
 {
 	size_t i, len = 0, shown = 0, more = 0;
 
@@ -170,7 +133,7 @@ static void holders_text(const struct check *c, bool shared, char *text,
 	for (i = 0; i < c->nholders; i++) {
 		const struct holder *h = &c->holders[i];
 
-		if (h->pid == c->pid || h->shared != shared)
+		if (h->pid == but || h->shared != shared)
 			continue;
 		if (shown == 8) {
 			more++;
@@ -203,36 +166,36 @@ static void check_missing(struct check *c)
 	struct seen_text flight = { "" };
 	char others[768];
 
-	holders_text(c, false, others, sizeof(others));
+	check_holders_text(c, c->pid, false, others, sizeof(others));
 	if (!c->pid || (c->queues && !c->found)) {
 		if (c->args->given & KEY_PID)
-			find(c, true, "no-queues", "name the process that has them",
-			     "process %d has no queue of %s%s%s", (int)c->pid,
-			     c->ifname, *others ? "; there are: " : "", others);
+			check_find(c, true, "no-queues", "name the process that has them",
+				   "process %d has no queue of %s%s%s", (int)c->pid,
+				   c->ifname, *others ? "; there are: " : "", others);
 		else
-			find(c, true, "no-queues",
-			     "start the process whose queues are to go, or look as root",
-			     "no process that may be looked into has a queue of %s",
-			     c->ifname);
+			check_find(c, true, "no-queues",
+				   "start the process whose queues are to go, or look as root",
+				   "no process that may be looked into has a queue of %s",
+				   c->ifname);
 		return;
 	}
 	if (!c->queues || !c->counted || c->found >= c->total)
 		return;
 
 	if (*others) {
-		find(c, true, "queues-missing",
-		     "a handover takes all queues: have one process get them all, or close those that are left over",
-		     "process %d (%s) has %u of %u queues; the others: %s",
-		     (int)c->pid, c->comm, c->found, c->total, others);
+		check_find(c, true, "queues-missing",
+			   "a handover takes all queues: have one process get them all, or close those that are left over",
+			   "process %d (%s) has %u of %u queues; the others: %s",
+			   (int)c->pid, c->comm, c->found, c->total, others);
 		return;
 	}
 	look_everywhere(LOOK_IN_FLIGHT, look_add, &flight);
-	find(c, true, "queues-missing",
-	     "a handover takes all queues: have the process get them, or close what holds them",
-	     "process %d (%s) has %u of %u queues; no process that may be looked into has the others%s%s%s",
-	     (int)c->pid, c->comm, c->found, c->total,
-	     *flight.text ? ", files are in flight in " : "", flight.text,
-	     c->unreadable ? " (some may not be looked into)" : "");
+	check_find(c, true, "queues-missing",
+		   "a handover takes all queues: have the process get them, or close what holds them",
+		   "process %d (%s) has %u of %u queues; no process that may be looked into has the others%s%s%s",
+		   (int)c->pid, c->comm, c->found, c->total,
+		   *flight.text ? ", files are in flight in " : "", flight.text,
+		   c->unreadable ? " (some may not be looked into)" : "");
 }
 
 /* Holders that do not stop it but should be known. */
@@ -241,33 +204,33 @@ static void check_others(struct check *c)
 	struct seen_text vhost = { "" }, flight = { "" };
 	char others[768];
 
-	holders_text(c, true, others, sizeof(others));
+	check_holders_text(c, c->pid, true, others, sizeof(others));
 	if (*others)
-		find(c, false, "shared",
-		     "they must not read or write these while the handover lasts, and should close them",
-		     "queue files of process %d are also: %s", (int)c->pid,
-		     others);
+		check_find(c, false, "shared",
+			   "they must have closed them by the thaw, which is refused otherwise, or be shared with (thaw --shared)",
+			   "queue files of process %d are also: %s", (int)c->pid,
+			   others);
 
 	if (c->pid)
 		look_at(c->pid, LOOK_VHOST, look_add, &vhost);
 	if (*vhost.text)
-		find(c, false, "vhost-net",
-		     "stop its backends before the freeze; --try counts what they hold",
-		     "vhost-net is open (%s): its backends hold queue files without a descriptor",
-		     vhost.text);
+		check_find(c, false, "vhost-net",
+			   "stop its backends before the thaw, which is refused otherwise; --try counts what they hold",
+			   "vhost-net is open (%s): its backends hold queue files without a descriptor",
+			   vhost.text);
 
 	look_everywhere(LOOK_IN_FLIGHT, look_add, &flight);
 	if (*flight.text)
-		find(c, false, "in-flight",
-		     "have the receiver take them; --try counts those that are queue files",
-		     "files are in flight, queue files perhaps: %s",
-		     flight.text);
+		check_find(c, false, "in-flight",
+			   "have the receiver take them; --try counts those that are queue files",
+			   "files are in flight, queue files perhaps: %s",
+			   flight.text);
 
 	if (c->unreadable)
-		find(c, false, "unreadable",
-		     "look as root, or with CAP_SYS_PTRACE",
-		     "%u processes may not be looked into; what they hold is not seen",
-		     c->unreadable);
+		check_find(c, false, "unreadable",
+			   "look as root, or with CAP_SYS_PTRACE",
+			   "%u processes may not be looked into; what they hold is not seen",
+			   c->unreadable);
 }
 
 /* TUNGETIFF and not the kernel module, which may not be there. */
@@ -279,9 +242,9 @@ static void check_flags(struct check *c)
 	    ioctl(tapxfer_queues_fds(c->queues)[0], TUNGETIFF, &ifr))
 		return;
 	if (ifr.ifr_flags & IFF_NAPI_FRAGS)
-		find(c, true, "napi-frags",
-		     "make the device without the flag: it is for tests of the network stack",
-		     "%s has IFF_NAPI_FRAGS", c->ifname);
+		check_find(c, true, "napi-frags",
+			   "make the device without the flag: it is for tests of the network stack",
+			   "%s has IFF_NAPI_FRAGS", c->ifname);
 }
 
 /* Can the kernel tell that a file is the device's? Of a tun not always. */
@@ -296,14 +259,14 @@ static void check_proof(struct check *c)
 			      tapxfer_queues_fds(c->queues)[0], &dev);
 	tapxfer_info_free(dev);
 	if (err == -ENOTUNIQ)
-		find(c, true, "not-unique", "rename one of the two",
-		     "%s is a tun, and another device of this host has its name: their files cannot be told apart",
-		     c->ifname);
+		check_find(c, true, "not-unique", "rename one of the two",
+			   "%s is a tun, and another device of this host has its name: their files cannot be told apart",
+			   c->ifname);
 	else if (err)
-		find(c, true, "file-refused", "see the other findings, if any",
-		     "the kernel does not take fd %d of process %d: %s",
-		     tapxfer_queues_numbers(c->queues)[0], (int)c->pid,
-		     tapxfer_error(c->cli->tx));
+		check_find(c, true, "file-refused", "see the other findings, if any",
+			   "the kernel does not take fd %d of process %d: %s",
+			   tapxfer_queues_numbers(c->queues)[0], (int)c->pid,
+			   tapxfer_error(c->cli->tx));
 }
 
 static void check_nofile(struct check *c)
@@ -315,27 +278,28 @@ static void check_nofile(struct check *c)
 	    limit.rlim_cur == RLIM_INFINITY ||
 	    limit.rlim_cur >= total + OTHER_FDS)
 		return;
-	find(c, true, "rlimit-nofile",
-	     "raise it for the process that claims: ulimit -n",
-	     "RLIMIT_NOFILE is %llu here, too low to claim %u files",
-	     (unsigned long long)limit.rlim_cur, total);
+	check_find(c, true, "rlimit-nofile",
+		   "raise it for the process that claims: ulimit -n",
+		   "RLIMIT_NOFILE is %llu here, too low to claim %u files",
+		   (unsigned long long)limit.rlim_cur, total);
 }
 
 /* One number that has a default and a limit. */
 static void check_limit(struct check *c, const char *what, const char *unit,
-			uint32_t value, uint64_t dflt, uint64_t max)
+			uint64_t value, uint64_t dflt, uint64_t max)
 {
 	if (!value)
-		find(c, true, what, "ask for more than none", "%s is 0", what);
+		check_find(c, true, what, "ask for more than none", "%s is 0", what);
 	else if (value > max)
-		find(c, true, what, "ask for less",
-		     "%s %u%s is above the limit of %llu", what, value, unit,
-		     (unsigned long long)max);
+		check_find(c, true, what, "ask for less",
+			   "%s %llu%s is above the limit of %llu", what,
+			   (unsigned long long)value, unit, (unsigned long long)max);
 	else if (value > dflt && !may_administer())
-		find(c, true, what,
-		     "ask for less, or with CAP_NET_ADMIN over the device's network namespace",
-		     "%s %u%s is above %llu, which is for CAP_NET_ADMIN alone",
-		     what, value, unit, (unsigned long long)dflt);
+		check_find(c, true, what,
+			   "ask for less, or with CAP_NET_ADMIN over the device's network namespace",
+			   "%s %llu%s is above %llu, which is for CAP_NET_ADMIN alone",
+			   what, (unsigned long long)value, unit,
+			   (unsigned long long)dflt);
 }
 
 static void check_limits(struct check *c, const struct tapxfer_info *dev)
@@ -351,6 +315,13 @@ static void check_limits(struct check *c, const struct tapxfer_info *dev)
 			    tapxfer_info_u64(c->caps, TAPXFER_A_CAP_HOLD_MAX));
 		hold = c->args->hold;
 	}
+	if ((c->args->given & KEY_HOLD_BYTES) &&
+	    tapxfer_info_has(c->caps, TAPXFER_A_CAP_HOLD_BYTES_MAX))
+		check_limit(c, "hold-bytes", "", c->args->hold_bytes,
+			    tapxfer_info_u64(c->caps,
+					     TAPXFER_A_CAP_HOLD_BYTES_DEFAULT),
+			    tapxfer_info_u64(c->caps,
+					     TAPXFER_A_CAP_HOLD_BYTES_MAX));
 	if (c->args->given & KEY_DEADLINE)
 		check_limit(c, "deadline", " ms", c->args->deadline,
 			    tapxfer_info_u64(c->caps,
@@ -358,9 +329,9 @@ static void check_limits(struct check *c, const struct tapxfer_info *dev)
 			    tapxfer_info_u64(c->caps,
 					     TAPXFER_A_CAP_DEADLINE_MAX));
 	if (hold && hold < len)
-		find(c, false, "hold-below-queue", "ask for a larger hold",
-		     "a queue may have %llu packets, more than a hold of %llu takes",
-		     (unsigned long long)len, (unsigned long long)hold);
+		check_find(c, false, "hold-below-queue", "ask for a larger hold",
+			   "a queue may have %llu packets, more than a hold of %llu takes",
+			   (unsigned long long)len, (unsigned long long)hold);
 }
 
 static void check_state(struct check *c, const struct tapxfer_info *dev)
@@ -374,114 +345,12 @@ static void check_state(struct check *c, const struct tapxfer_info *dev)
 	state = (unsigned int)tapxfer_info_u64(dev,
 					       TAPXFER_A_DEV_HANDOVER_STATE);
 	name = tapxfer_state_name(state);
-	find(c, true, "in-handover",
-	     state == TAPXFER_STATE_DRAINING ?
-	     "wait until what it held has been read" :
-	     "thaw or abort that one first",
-	     "%s is in handover %u already (%s)", c->ifname, c->handover,
-	     name ? name : "?");
-}
-
-/* ------------------------------------------------------------------------
- * References: the kernel counts them in a handover, we count descriptors.
- */
-
-static void check_references(struct check *c, const struct tapxfer_info *ho)
-{
-	size_t i, n = tapxfer_info_count(ho, TAPXFER_A_HANDOVER_QUEUE);
-	uint64_t references = 0, seen = 0, calls = 0, left;
-
-	for (i = 0; i < n; i++)
-		references += tapxfer_info_u64(
-			tapxfer_info_nest(ho, TAPXFER_A_HANDOVER_QUEUE, i),
-			TAPXFER_A_QUEUE_HOLDERS);
-	for (i = 0; i < c->nholders; i++) {
-		seen++;
-		calls += callers_count(c->holders[i].pid, c->holders[i].fd);
-	}
-	if (references <= seen)
-		return;
-
-	left = references - seen;
-	if (left <= calls)
-		find(c, false, "calls",
-		     "look again once the process has stopped, to be sure",
-		     "references to queue files beyond the %llu descriptors: %llu, which calls that sleep (poll, read) can explain",
-		     (unsigned long long)seen, (unsigned long long)left);
-	else
-		find(c, true, "unexplained-holders",
-		     "stop vhost-net's backends (two references a queue), take what is in flight from its socket, end io_uring requests",
-		     "%llu reference%s to queue files that no process's descriptor explains%s",
-		     (unsigned long long)(left - calls),
-		     left - calls == 1 ? "" : "s",
-		     c->unreadable ?
-		     ", of a process that may not be looked into perhaps" : "");
-}
-
-static void close_queues(struct check *c)
-{
-	tapxfer_queues_close(c->queues);
-	c->queues = NULL;
-}
-
-/* A handover up to where traffic would be touched, and back. */
-static void check_try(struct check *c)
-{
-	struct tapxfer_opts opts = { .size = sizeof(opts) };
-	struct tapxfer *tx = c->cli->tx;
-	struct tapxfer_info *ho, *more;
-	struct tapxfer_token token;
-	uint32_t id;
-	int err;
-
-	if (c->args->given & KEY_HOLD)
-		opts.set |= TAPXFER_OPT_HOLD;
-	if (c->args->given & KEY_DEADLINE)
-		opts.set |= TAPXFER_OPT_DEADLINE;
-	opts.hold = c->args->hold;
-	opts.deadline = c->args->deadline;
-
-	err = tapxfer_prepare(tx, c->ifindex, tapxfer_queues_fds(c->queues),
-			      c->found, &opts, &token, &ho);
-	if (err) {
-		find(c, true, "refused", "see the other findings, if any",
-		     "the kernel: %s", tapxfer_error(tx));
-		return;
-	}
-	id = (uint32_t)tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID);
-	tapxfer_info_free(ho);
-	/* so that they do not count */
-	close_queues(c);
-	if (!tapxfer_handover_get(tx, id, &more)) {
-		check_references(c, more);
-		tapxfer_info_free(more);
-	}
-	err = tapxfer_abort(tx, id, &token, NULL);
-	tapxfer_token_wipe(&token);
-	if (err)
-		find(c, false, "abort", "it ends by its deadline",
-		     "handover %u, which was a try: %s", id, tapxfer_error(tx));
-}
-
-static void check_counts(struct check *c)
-{
-	struct tapxfer_info *ho;
-
-	if (!c->cli->tx)
-		return;
-	if (c->handover) {
-		close_queues(c);
-		if (tapxfer_handover_get(c->cli->tx, c->handover, &ho))
-			return;
-		check_references(c, ho);
-		tapxfer_info_free(ho);
-	} else if ((c->args->given & KEY_TRY) && c->found && c->queues) {
-		check_try(c);
-	} else if (!(c->args->given & KEY_TRY) && c->found) {
-		find(c, false, "not-counted",
-		     "--try prepares a handover, which touches no traffic, counts and aborts it",
-		     "what holds a queue file without a descriptor (vhost-net, a file in flight) is not seen from here");
-	}
+	check_find(c, true, "in-handover",
+		   state == TAPXFER_STATE_DRAINING ?
+		   "wait until what it held has been read" :
+		   "thaw or abort that one first",
+		   "%s is in handover %u already (%s)", c->ifname, c->handover,
+		   name ? name : "?");
 }
 
 /* ------------------------------------------------------------------------ */
@@ -579,8 +448,8 @@ static int check_device(struct check *c)
 
 	link_get(c->ifindex, &facts);
 	if (facts.known && !facts.is_tun) {
-		find(c, true, "not-tun", "name a device that /dev/net/tun made",
-		     "%s is not a tun or tap", c->ifname);
+		check_find(c, true, "not-tun", "name a device that /dev/net/tun made",
+			   "%s is not a tun or tap", c->ifname);
 		return 0;
 	}
 	if (tx) {
@@ -661,9 +530,9 @@ int cmd_check(struct cli *cli, struct args *args)
 
 	err = tapxfer_open(&cli->tx);
 	if (err == -ENOENT)
-		find(&c, true, "module",
-		     "modprobe tapxfer, after it was installed for this kernel",
-		     "the tapxfer module is not loaded");
+		check_find(&c, true, "module",
+			   "modprobe tapxfer, after it was installed for this kernel",
+			   "the tapxfer module is not loaded");
 	else if (err)
 		return fail(cli, "%s", tapxfer_open_error(err));
 

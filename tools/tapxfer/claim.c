@@ -46,18 +46,26 @@ static int brace(const char *text, uint32_t *number, size_t *len)
 }
 
 /* Before the claim: a queue that there is not is the caller's mistake. */
-static int words_check(const struct cli *cli, char **words, size_t nqueues)
+static int words_check(const struct cli *cli, char **words, size_t nqueues,
+		       bool fds)
 {
 	uint32_t number;
 	const char *p;
 	size_t len;
+	int kind;
 
 	for (; *words; words++)
-		for (p = strchr(*words, '{'); p; p = strchr(p + 1, '{'))
-			if (brace(p, &number, &len) == 1 && number >= nqueues)
+		for (p = strchr(*words, '{'); p; p = strchr(p + 1, '{')) {
+			kind = brace(p, &number, &len);
+			if (kind >= 0 && !fds)
+				return fail_usage(cli,
+						  "'%.*s' has no meaning with --no-fds",
+						  (int)len, p);
+			if (kind == 1 && number >= nqueues)
 				return fail_usage(cli,
 						  "'%.*s' is past the handover's %zu queues, which count from 0",
 						  (int)len, p, nqueues);
+		}
 	return 0;
 }
 
@@ -117,8 +125,12 @@ static void env_fill(const struct tapxfer_info *ho, const struct files *files)
 	const struct tapxfer_info *dev =
 		tapxfer_info_nest(ho, TAPXFER_A_HANDOVER_DEV, 0);
 
-	env("TAPXFER_FDS", "%s", files->list);
-	env("TAPXFER_NUM_QUEUES", "%zu", files->n);
+	/* of a claim within a claim's command */
+	unsetenv("TAPXFER_FDS");
+	if (files->n)
+		env("TAPXFER_FDS", "%s", files->list);
+	env("TAPXFER_NUM_QUEUES", "%llu", (unsigned long long)
+	    tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_NUM_QUEUES));
 	env("TAPXFER_ID", "%llu", (unsigned long long)
 	    tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID));
 	env("TAPXFER_IFNAME", "%s", ifname ? ifname : "");
@@ -175,6 +187,7 @@ static int run(const struct cli *cli, const struct args *args,
 
 	if (cli->json)
 		out_json(cli, out_object(ho, handover_attrs));
+	warn_violated(cli, ho);
 	inherit(cli);
 	execvp(argv[0], argv);
 	ret = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXEC;
@@ -187,6 +200,7 @@ static int run(const struct cli *cli, const struct args *args,
 
 int cmd_claim(struct cli *cli, struct args *args)
 {
+	bool fds = !(args->given & KEY_NO_FDS);
 	struct tapxfer_token token;
 	struct tapxfer_info *ho;
 	int ret;
@@ -195,7 +209,8 @@ int cmd_claim(struct cli *cli, struct args *args)
 		return fail_usage(cli, "which handover? Give its number");
 	if (!(args->given & KEY_EXEC) || !args->exec[0])
 		return fail_usage(cli,
-				  "what shall get the queues? Give -- CMD ARGS");
+				  fds ? "what shall get the queues? Give -- CMD ARGS" :
+					"whose shall the claim be? Give -- CMD ARGS");
 	ret = token_read(cli, args, &token);
 	if (ret)
 		return ret;
@@ -209,12 +224,14 @@ int cmd_claim(struct cli *cli, struct args *args)
 		goto out;
 	}
 	ret = words_check(cli, args->exec, (size_t)
-			  tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_NUM_QUEUES));
+			  tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_NUM_QUEUES),
+			  fds);
 	tapxfer_info_free(ho);
 	if (ret)
 		goto out;
 
-	ret = tapxfer_claim(cli->tx, args->id, &token, &ho);
+	ret = tapxfer_claim_flags(cli->tx, args->id, &token,
+				  fds ? 0 : TAPXFER_CLAIM_NO_FDS, &ho);
 	tapxfer_token_wipe(&token);
 	if (ret)
 		return fail_call(cli, ret);

@@ -38,6 +38,10 @@ enum key {
 	KEY_TRY = 1 << 11,
 	KEY_EXEC = 1 << 12,	/* -- CMD ARGS */
 	KEY_TOPIC = 1 << 13,	/* a command's name */
+	KEY_HOLD_BYTES = 1 << 14,
+	KEY_NO_FDS = 1 << 15,
+	KEY_SHARED = 1 << 16,
+	KEY_TO = 1 << 17,	/* of pass: a process id */
 
 	KEYS_TOKEN = KEY_TOKEN_FILE | KEY_TOKEN_FD,
 	KEYS_TOKEN_OUT = KEY_TOKEN_OUT | KEY_TOKEN_OUT_FD,
@@ -51,6 +55,7 @@ struct args {
 	int *fds;
 	size_t nfds;
 	uint32_t hold;
+	uint64_t hold_bytes;
 	uint32_t deadline;	/* ms */
 	uint32_t timeout;	/* ms */
 	const char *token_file;
@@ -88,6 +93,7 @@ int args_parse(struct cli *cli, const struct command *command, char **words,
 void args_free(struct args *args);
 bool parse_u32(const char *text, uint32_t *value);
 bool parse_duration(const char *text, uint32_t *ms);
+bool parse_size(const char *text, uint64_t *bytes);
 bool parse_fds(const char *text, int **fds, size_t *n);
 
 /* error.c */
@@ -96,6 +102,7 @@ int fail_usage(const struct cli *cli, const char *fmt, ...)
 int fail(const struct cli *cli, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 int fail_call(const struct cli *cli, int err);
+void warn_violated(const struct cli *cli, const struct tapxfer_info *ho);
 int fail_call_fds(const struct cli *cli, int err, pid_t pid,
 		  const struct tapxfer_queues *queues);
 int cli_open(struct cli *cli);
@@ -146,6 +153,7 @@ enum kind {
 	KIND_NS,		/* a span */
 	KIND_NS_AT,		/* a moment */
 	KIND_MS,
+	KIND_BYTES,
 	KIND_ENUM,
 	KIND_BITS,
 	KIND_IFF,
@@ -175,6 +183,7 @@ void out_line(const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 int out_json(const struct cli *cli, struct json_object *object);
 int out_end(const struct cli *cli);
+int out_handover(const struct cli *cli, const struct tapxfer_info *handover);
 void out_queues(const struct tapxfer_info *handover);
 
 struct table {
@@ -217,6 +226,9 @@ int cmd_prepare(struct cli *cli, struct args *args);
 int cmd_hold(struct cli *cli, struct args *args);
 int cmd_freeze(struct cli *cli, struct args *args);
 int cmd_claim(struct cli *cli, struct args *args);
+int cmd_pass(struct cli *cli, struct args *args);
+int cmd_drain(struct cli *cli, struct args *args);
+int cmd_ready(struct cli *cli, struct args *args);
 int cmd_thaw(struct cli *cli, struct args *args);
 int cmd_abort(struct cli *cli, struct args *args);
 int cmd_list(struct cli *cli, struct args *args);

@@ -1,8 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* thaw, abort */
+/* ready, thaw, abort */
+#include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "cli.h"
+
+/*
+ * Whoever looks into /proc/PID/fd, or duplicates a descriptor, holds a queue
+ * file for a moment. Such a holder need not stop a thaw: it is tried again for
+ * half a second.
+ */
+#define TRIES		50
+#define TRY_NS		10000000
+
+typedef int (*let_go_fn)(struct tapxfer *tx, uint32_t id,
+			 const struct tapxfer_token *token, uint32_t flags,
+			 struct tapxfer_info **ho);
 
 static int show(const struct cli *cli, const struct tapxfer_info *ho,
 		const char *what)
@@ -24,7 +38,67 @@ static int show(const struct cli *cli, const struct tapxfer_info *ho,
 	return out_end(cli);
 }
 
-static int end(struct cli *cli, const struct args *args, bool thaw)
+static int let_go(struct cli *cli, const struct args *args, let_go_fn fn,
+		  struct tapxfer_info **ho)
+{
+	const struct timespec wait = { .tv_nsec = TRY_NS };
+	struct tapxfer_token token;
+	uint32_t flags = 0;
+	int tries = TRIES;
+	int ret;
+
+	if (!(args->given & KEY_ID))
+		return fail_usage(cli, "which handover? Give its number");
+	if (args->given & KEY_SHARED)
+		flags |= TAPXFER_THAW_SHARED;
+	ret = token_read(cli, args, &token);
+	if (ret)
+		return ret;
+
+	ret = cli_open(cli);
+	if (!ret) {
+		for (;;) {
+			ret = fn(cli->tx, args->id, &token, flags, ho);
+			if (ret != -EBUSY || !--tries)
+				break;
+			nanosleep(&wait, NULL);
+		}
+		if (ret)
+			ret = fail_call(cli, ret);
+	}
+	tapxfer_token_wipe(&token);
+	return ret;
+}
+
+int cmd_ready(struct cli *cli, struct args *args)
+{
+	struct tapxfer_info *ho;
+	int ret;
+
+	ret = let_go(cli, args, tapxfer_ready, &ho);
+	if (ret)
+		return ret;
+	ret = out_handover(cli, ho);
+	warn_violated(cli, ho);
+	tapxfer_info_free(ho);
+	return ret;
+}
+
+int cmd_thaw(struct cli *cli, struct args *args)
+{
+	struct tapxfer_info *ho;
+	int ret;
+
+	ret = let_go(cli, args, tapxfer_thaw_flags, &ho);
+	if (ret)
+		return ret;
+	ret = show(cli, ho, "thawed");
+	warn_violated(cli, ho);
+	tapxfer_info_free(ho);
+	return ret;
+}
+
+int cmd_abort(struct cli *cli, struct args *args)
 {
 	struct tapxfer_token token, *shown = NULL;
 	struct tapxfer_info *ho;
@@ -32,7 +106,7 @@ static int end(struct cli *cli, const struct args *args, bool thaw)
 
 	if (!(args->given & KEY_ID))
 		return fail_usage(cli, "which handover? Give its number");
-	if (thaw || (args->given & KEYS_TOKEN)) {
+	if (args->given & KEYS_TOKEN) {
 		ret = token_read(cli, args, &token);
 		if (ret)
 			return ret;
@@ -41,25 +115,14 @@ static int end(struct cli *cli, const struct args *args, bool thaw)
 
 	ret = cli_open(cli);
 	if (!ret) {
-		ret = thaw ? tapxfer_thaw(cli->tx, args->id, shown, &ho) :
-			     tapxfer_abort(cli->tx, args->id, shown, &ho);
+		ret = tapxfer_abort(cli->tx, args->id, shown, &ho);
 		if (ret) {
 			ret = fail_call(cli, ret);
 		} else {
-			ret = show(cli, ho, thaw ? "thawed" : "aborted");
+			ret = show(cli, ho, "aborted");
 			tapxfer_info_free(ho);
 		}
 	}
 	tapxfer_token_wipe(shown);
 	return ret;
-}
-
-int cmd_thaw(struct cli *cli, struct args *args)
-{
-	return end(cli, args, true);
-}
-
-int cmd_abort(struct cli *cli, struct args *args)
-{
-	return end(cli, args, false);
 }

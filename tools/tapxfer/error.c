@@ -42,9 +42,17 @@ int fail(const struct cli *cli, const char *fmt, ...)
 	return EXIT_KERNEL;
 }
 
-/* The kernel says what is wrong, and often what to do. Where it does not: */
-static const char *cure(const struct tapxfer *tx, int err)
+/* A command that others who hold the queues stand in the way of */
+static bool lets_go(const struct cli *cli)
 {
+	return !strcmp(cli->command, "thaw") || !strcmp(cli->command, "ready");
+}
+
+/* The kernel says what is wrong, and often what to do. Where it does not: */
+static const char *cure(const struct cli *cli, int err)
+{
+	const struct tapxfer *tx = cli->tx;
+
 	switch (err) {
 	case -ENODEV:
 		return "; 'ip link' shows what is there, -n looks into another network namespace";
@@ -59,11 +67,13 @@ static const char *cure(const struct tapxfer *tx, int err)
 	case -EPROTO:
 		return "; 'tapxfer list' shows where it stands";
 	case -EBUSY:
-		return "; 'tapxfer list' shows it";
+		return lets_go(cli) ?
+		       "; 'tapxfer check DEV' shows who, --shared goes on with them" :
+		       "; 'tapxfer list' shows it";
 	case -EXDEV:
 		return "; name the device whose queues these are";
 	case -ETIMEDOUT:
-		return "; then freeze again";
+		return strcmp(cli->command, "drain") ? "; then freeze again" : "";
 	default:
 		return "";
 	}
@@ -72,12 +82,53 @@ static const char *cure(const struct tapxfer *tx, int err)
 /* The last call on the handle failed. */
 int fail_call(const struct cli *cli, int err)
 {
-	say(cli, tapxfer_error(cli->tx), cure(cli->tx, err));
+	say(cli, tapxfer_error(cli->tx), cure(cli, err));
 	return EXIT_KERNEL;
 }
 
+/* What came about although it cannot be refused; it is done all the same. */
+void warn_violated(const struct cli *cli, const struct tapxfer_info *ho)
+{
+	static const struct {
+		uint32_t bit;
+		const char *text;
+	} all[] = {
+		{ TAPXFER_VIOLATION_QUEUES,
+		  "a queue was opened or closed, one that was opened was neither held nor frozen" },
+		{ TAPXFER_VIOLATION_NAME, "it was renamed" },
+		{ TAPXFER_VIOLATION_NETNS,
+		  "it was moved to another network namespace" },
+		{ TAPXFER_VIOLATION_OFFLOADS, "its offloads were changed" },
+		{ TAPXFER_VIOLATION_XDP, "its XDP program was changed" },
+		{ TAPXFER_VIOLATION_CARRIER, "its carrier was changed" },
+		{ TAPXFER_VIOLATION_SETTINGS,
+		  "a claimant that is gone has left settings of its own" },
+	};
+	const char *ifname = tapxfer_info_str(ho, TAPXFER_A_HANDOVER_IFNAME);
+	uint64_t bits = tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_VIOLATED);
+	char text[768];
+	size_t i, len;
+
+	if (!bits)
+		return;
+	len = (size_t)snprintf(text, sizeof(text),
+			       "warning: %s is not as it was exported: ",
+			       ifname ? ifname : "the device");
+	for (i = 0; i < ARRAY_SIZE(all); i++) {
+		if (!(bits & all[i].bit))
+			continue;
+		bits &= ~(uint64_t)all[i].bit;
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+					all[i].text, bits ? "; " : "");
+	}
+	if (bits)
+		snprintf(text + len, sizeof(text) - len, "0x%llx",
+			 (unsigned long long)bits);
+	say(cli, text, "");
+}
+
 /*
- * The same of a call that got duplicates of a process's files: the number that
+ * As fail_call(), of a call that got duplicates of a process's files: the number that
  * the process has says more than ours.
  */
 int fail_call_fds(const struct cli *cli, int err, pid_t pid,
@@ -93,7 +144,7 @@ int fail_call_fds(const struct cli *cli, int err, pid_t pid,
 			continue;
 		snprintf(text, sizeof(text), "%s (fd %d of process %d)", extack,
 			 tapxfer_queues_numbers(queues)[i], (int)pid);
-		say(cli, text, cure(cli->tx, err));
+		say(cli, text, cure(cli, err));
 		return EXIT_KERNEL;
 	}
 	return fail_call(cli, err);

@@ -23,6 +23,7 @@ static const struct {
 	{ TAPXFER_A_HANDOVER_BLACKOUT, "BLACKOUT" },
 	{ TAPXFER_A_HANDOVER_REMAINING, "REMAINING" },
 	{ TAPXFER_A_HANDOVER_CLAIMANT, "CLAIMANT" },
+	{ TAPXFER_A_HANDOVER_VIOLATED, "VIOLATED" },
 };
 
 static int list_one(const struct tapxfer_info *ho, void *data)

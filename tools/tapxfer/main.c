@@ -14,10 +14,10 @@
 #include "cli.h"
 
 #define BEGIN_KEYS	(KEY_DEV | KEY_PID | KEY_FDS | KEY_HOLD | \
-			 KEY_DEADLINE | KEYS_TOKEN_OUT)
+			 KEY_HOLD_BYTES | KEY_DEADLINE | KEYS_TOKEN_OUT)
 
 #define BEGIN_USAGE	"[DEV] --pid PID | --fds N,N,...\n" \
-			"            [--hold PACKETS] [--deadline TIME]"
+			"            [--hold PACKETS] [--hold-bytes SIZE] [--deadline TIME]"
 #define OUT_USAGE	"--token-out PATH | --token-out-fd N"
 #define IN_USAGE	"--token-file PATH | --token-fd N"
 
@@ -28,14 +28,17 @@ const struct command commands[] = {
 	  "[DEV] [--pid PID | --fds N]",
 	  "devices and their state; with one of its files, all of it" },
 	{ "check", cmd_check,
-	  KEY_DEV | KEY_PID | KEY_HOLD | KEY_DEADLINE | KEY_TRY,
-	  "[DEV] [--pid PID] [--hold PACKETS] [--deadline TIME] [--try]",
+	  KEY_DEV | KEY_PID | KEY_HOLD | KEY_HOLD_BYTES | KEY_DEADLINE | KEY_TRY,
+	  "[DEV] [--pid PID] [--hold PACKETS] [--hold-bytes SIZE]\n"
+	  "            [--deadline TIME] [--try]",
 	  "what would stop a handover; --try prepares one and aborts it" },
 	{ "prepare", cmd_prepare, BEGIN_KEYS,
-	  BEGIN_USAGE " " OUT_USAGE,
+	  BEGIN_USAGE "\n"
+	  "            " OUT_USAGE,
 	  "begin a handover; traffic flows on" },
 	{ "hold", cmd_hold, BEGIN_KEYS | KEY_ID | KEYS_TOKEN,
-	  BEGIN_USAGE " " OUT_USAGE "\n"
+	  BEGIN_USAGE "\n"
+	  "            " OUT_USAGE "\n"
 	  "       ID " IN_USAGE,
 	  "hold the packets to the queues; writes still pass" },
 	{ "freeze", cmd_freeze,
@@ -44,12 +47,22 @@ const struct command commands[] = {
 	  "            " OUT_USAGE "\n"
 	  "       ID " IN_USAGE " [--timeout TIME]",
 	  "close the other direction too and keep the settings still" },
-	{ "claim", cmd_claim, KEY_ID | KEYS_TOKEN | KEY_EXEC,
-	  "ID " IN_USAGE " -- CMD ARGS...",
+	{ "drain", cmd_drain, KEY_ID | KEYS_TOKEN | KEY_TIMEOUT,
+	  "ID " IN_USAGE " [--timeout TIME]",
+	  "wait until the host has let go of what was written" },
+	{ "claim", cmd_claim, KEY_ID | KEYS_TOKEN | KEY_NO_FDS | KEY_EXEC,
+	  "ID " IN_USAGE " [--no-fds] -- CMD ARGS...",
 	  "take the queue files and become CMD, which has them" },
-	{ "thaw", cmd_thaw, KEY_ID | KEYS_TOKEN,
-	  "ID " IN_USAGE,
-	  "let traffic go on, the held packets first" },
+	{ "pass", cmd_pass, KEY_ID | KEY_TO | KEYS_TOKEN,
+	  "ID PID " IN_USAGE,
+	  "pass the claim on to another process" },
+	{ "ready", cmd_ready, KEY_ID | KEYS_TOKEN | KEY_SHARED,
+	  "ID " IN_USAGE " [--shared]",
+	  "apply the claimant's settings; packets still wait" },
+	{ "thaw", cmd_thaw, KEY_ID | KEYS_TOKEN | KEY_SHARED,
+	  "ID " IN_USAGE " [--shared]",
+	  "let traffic go on, the held packets first; --shared even while others\n"
+	  "             than the claimant hold queue files" },
 	{ "abort", cmd_abort, KEY_ID | KEYS_TOKEN,
 	  "ID [" IN_USAGE "]",
 	  "put everything back; without a token it takes CAP_NET_ADMIN" },
@@ -79,10 +92,11 @@ static const char usage[] =
 static const char more[] =
 	"\n"
 	"Words may be written as \"key value\", \"--key value\" or \"--key=value\". A TIME\n"
-	"is 10s, 500ms or 2m. A token is 32 hexadecimal digits on a line, read from a file\n"
-	"or descriptor (\"-\" is standard input) and written to a new file or a descriptor;\n"
-	"it is never an argument. In CMD's arguments {fds} becomes 3:4:5 and {fd0}, {fd1}...\n"
-	"the descriptors one by one; the environment has TAPXFER_FDS, TAPXFER_ID,\n"
+	"is 10s, 500ms or 2m; a SIZE is 65536, 64k, 256M or 1G, in powers of 1024. A token\n"
+	"is 32 hexadecimal digits on a line, read from a file or descriptor (\"-\" is\n"
+	"standard input) and written to a new file or a descriptor; it is never an\n"
+	"argument. In CMD's arguments {fds} becomes 3:4:5 and {fd0}, {fd1}... the\n"
+	"descriptors one by one; the environment has TAPXFER_FDS, TAPXFER_ID,\n"
 	"TAPXFER_IFNAME, TAPXFER_IFINDEX, TAPXFER_NUM_QUEUES and TAPXFER_VNET_HDR_SZ.\n"
 	"\n"
 	"Exit status: 0 done, 1 usage, 2 refused by the kernel or not to be had; of claim,\n"

@@ -27,7 +27,8 @@ static void text(const struct tapxfer_info *ev)
 	const char *ifname = tapxfer_info_str(ev, TAPXFER_A_HANDOVER_IFNAME);
 	const char *name = tapxfer_event_name((unsigned int)
 		tapxfer_info_u64(ev, TAPXFER_A_HANDOVER_EVENT));
-	char blackout[32];
+	const struct attr *attr;
+	char blackout[32], violated[128];
 
 	printf("[%llu.%06llu] handover %llu: %s %s",
 	       (unsigned long long)(ns / 1000000000),
@@ -47,6 +48,13 @@ static void text(const struct tapxfer_info *ev)
 		out_ns(tapxfer_info_u64(ev, TAPXFER_A_HANDOVER_BLACKOUT),
 		       blackout, sizeof(blackout));
 		printf(", blackout %s", blackout);
+	}
+	if (tapxfer_info_u64(ev, TAPXFER_A_HANDOVER_VIOLATED)) {
+		for (attr = handover_attrs;
+		     attr->id != TAPXFER_A_HANDOVER_VIOLATED;)
+			attr++;
+		out_value(ev, attr, violated, sizeof(violated));
+		printf(", changed: %s", violated);
 	}
 	putchar('\n');
 }

@@ -11,7 +11,7 @@
 #include "cli.h"
 
 /* Keys are this wide in the lines of an object. */
-#define KEY_WIDTH	14
+#define KEY_WIDTH	18
 
 /* libtapxfer's names, for values of any width */
 static const char *state_name(uint64_t v)
@@ -34,6 +34,11 @@ static const char *not_exported_name(uint64_t v)
 	return tapxfer_not_exported_name((uint32_t)v);
 }
 
+static const char *violation_name(uint64_t v)
+{
+	return tapxfer_violation_name((uint32_t)v);
+}
+
 const struct attr cap_attrs[] = {
 	{ TAPXFER_A_CAP_MODULE_VERSION, "module-version", KIND_STRING, "", NULL },
 	{ TAPXFER_A_CAP_FEATURES, "features", KIND_BITS, "",
@@ -42,10 +47,15 @@ const struct attr cap_attrs[] = {
 	  " packets a queue", NULL },
 	{ TAPXFER_A_CAP_HOLD_MAX, "hold-max", KIND_NUMBER,
 	  " packets a queue, with CAP_NET_ADMIN", NULL },
+	{ TAPXFER_A_CAP_HOLD_BYTES_DEFAULT, "hold-bytes-default", KIND_BYTES,
+	  " a handover", NULL },
+	{ TAPXFER_A_CAP_HOLD_BYTES_MAX, "hold-bytes-max", KIND_BYTES,
+	  " a handover, with CAP_NET_ADMIN", NULL },
 	{ TAPXFER_A_CAP_DEADLINE_DEFAULT, "deadline-default", KIND_MS, "", NULL },
 	{ TAPXFER_A_CAP_DEADLINE_MAX, "deadline-max", KIND_MS,
 	  ", with CAP_NET_ADMIN", NULL },
-	{ TAPXFER_A_CAP_TIMEOUT_MAX, "timeout-max", KIND_MS, " a freeze", NULL },
+	{ TAPXFER_A_CAP_TIMEOUT_MAX, "timeout-max", KIND_MS,
+	  " a freeze or drain", NULL },
 	{ TAPXFER_A_CAP_QUEUES_MAX, "queues-max", KIND_NUMBER, " a device", NULL },
 	{ 0 },
 };
@@ -90,6 +100,13 @@ const struct attr queue_attrs[] = {
 	{ TAPXFER_A_QUEUE_HELD, "held", KIND_NUMBER, "", NULL },
 	{ TAPXFER_A_QUEUE_PUT_BACK, "put-back", KIND_NUMBER, "", NULL },
 	{ TAPXFER_A_QUEUE_HOLDERS, "holders", KIND_NUMBER, "", NULL },
+	{ TAPXFER_A_QUEUE_OTHERS, "others", KIND_NUMBER, "", NULL },
+	{ TAPXFER_A_QUEUE_HELD_BYTES, "held-bytes", KIND_BYTES, "", NULL },
+	{ TAPXFER_A_QUEUE_FULL, "full", KIND_BOOL, "", NULL },
+	{ TAPXFER_A_QUEUE_DELIVERED, "delivered", KIND_NUMBER, "", NULL },
+	{ TAPXFER_A_QUEUE_BATCHED, "batched", KIND_NUMBER, "", NULL },
+	{ TAPXFER_A_QUEUE_WRITERS, "writers", KIND_NUMBER, "", NULL },
+	{ TAPXFER_A_QUEUE_UNSENT, "unsent", KIND_BYTES, "", NULL },
 	{ 0 },
 };
 
@@ -103,18 +120,27 @@ const struct attr handover_attrs[] = {
 	{ TAPXFER_A_HANDOVER_STATE, "state", KIND_ENUM, "", state_name },
 	{ TAPXFER_A_HANDOVER_HOLD, "hold", KIND_NUMBER, " packets a queue",
 	  NULL },
+	{ TAPXFER_A_HANDOVER_HOLD_BYTES, "hold-bytes", KIND_BYTES,
+	  " all queues", NULL },
 	{ TAPXFER_A_HANDOVER_DEADLINE, "deadline", KIND_MS, "", NULL },
 	{ TAPXFER_A_HANDOVER_REMAINING, "remaining", KIND_MS, "", NULL },
 	{ TAPXFER_A_HANDOVER_CLAIMANT, "claimant", KIND_NUMBER, "", NULL },
 	{ TAPXFER_A_HANDOVER_NUM_QUEUES, "num-queues", KIND_NUMBER, "", NULL },
 	{ TAPXFER_A_HANDOVER_HELD, "held", KIND_NUMBER, " packets", NULL },
+	{ TAPXFER_A_HANDOVER_HELD_BYTES, "held-bytes", KIND_BYTES, "", NULL },
 	{ TAPXFER_A_HANDOVER_DROPPED, "dropped", KIND_NUMBER,
 	  " packets at the most", NULL },
+	{ TAPXFER_A_HANDOVER_DELIVERED, "delivered", KIND_NUMBER, " packets",
+	  NULL },
+	{ TAPXFER_A_HANDOVER_UNSENT, "unsent", KIND_BYTES, "", NULL },
+	{ TAPXFER_A_HANDOVER_VIOLATED, "violated", KIND_BITS, "",
+	  violation_name },
 	{ TAPXFER_A_HANDOVER_BLACKOUT, "blackout", KIND_NS, "", NULL },
 	{ TAPXFER_A_HANDOVER_PREPARED_AT, "prepared-at", KIND_NS_AT, "", NULL },
 	{ TAPXFER_A_HANDOVER_HOLDING_AT, "holding-at", KIND_NS_AT, "", NULL },
 	{ TAPXFER_A_HANDOVER_FROZEN_AT, "frozen-at", KIND_NS_AT, "", NULL },
 	{ TAPXFER_A_HANDOVER_CLAIMED_AT, "claimed-at", KIND_NS_AT, "", NULL },
+	{ TAPXFER_A_HANDOVER_READY_AT, "ready-at", KIND_NS_AT, "", NULL },
 	{ TAPXFER_A_HANDOVER_DEV, "dev", KIND_DEV, "", NULL },
 	{ TAPXFER_A_HANDOVER_QUEUE, "queue", KIND_QUEUES, "", NULL },
 	{ 0 },
@@ -213,6 +239,24 @@ void out_ns(uint64_t ns, char *text, size_t size)
 		snprintf(text, size, "%.3f s", (double)ns / 1e9);
 }
 
+static void bytes_text(uint64_t bytes, char *text, size_t size)
+{
+	static const char * const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
+	uint64_t rest = 0;
+	size_t i;
+
+	for (i = 0; bytes >= 1024 && i + 1 < ARRAY_SIZE(units); i++) {
+		rest = bytes % 1024 * 10 / 1024;
+		bytes /= 1024;
+	}
+	if (rest)
+		snprintf(text, size, "%llu.%u %s", (unsigned long long)bytes,
+			 (unsigned int)rest, units[i]);
+	else
+		snprintf(text, size, "%llu %s", (unsigned long long)bytes,
+			 units[i]);
+}
+
 /* The value of an attribute that is there, for people, without its unit. */
 void out_value(const struct tapxfer_info *info, const struct attr *attr,
 	       char *text, size_t size)
@@ -248,6 +292,9 @@ void out_value(const struct tapxfer_info *info, const struct attr *attr,
 				 (unsigned long long)(v / 1000));
 		else
 			snprintf(text, size, "%llu ms", (unsigned long long)v);
+		return;
+	case KIND_BYTES:
+		bytes_text(v, text, size);
 		return;
 	case KIND_ENUM:
 		string = attr->name(v);
@@ -373,24 +420,42 @@ void out_lines(const struct tapxfer_info *info, const struct attr *attrs)
 	}
 }
 
+/* Does any queue have it? */
+static bool queues_have(const struct tapxfer_info *handover, unsigned int attr)
+{
+	size_t i, n = tapxfer_info_count(handover, TAPXFER_A_HANDOVER_QUEUE);
+
+	for (i = 0; i < n; i++)
+		if (tapxfer_info_has(tapxfer_info_nest(handover,
+						       TAPXFER_A_HANDOVER_QUEUE,
+						       i), attr))
+			return true;
+	return false;
+}
+
+/* A line a queue, with the columns that there is something to put into. */
 void out_queues(const struct tapxfer_info *handover)
 {
 	size_t i, n = tapxfer_info_count(handover, TAPXFER_A_HANDOVER_QUEUE);
-	const struct attr *attr;
+	const struct attr *attr, *shown[ARRAY_SIZE(queue_attrs)];
+	size_t columns = 0, j;
 	struct table table;
 	char text[64];
 
-	table_init(&table, ARRAY_SIZE(queue_attrs) - 1);
 	for (attr = queue_attrs; attr->key; attr++)
-		table_add(&table, "%s", attr->key);
+		if (queues_have(handover, attr->id))
+			shown[columns++] = attr;
+	table_init(&table, columns);
+	for (j = 0; j < columns; j++)
+		table_add(&table, "%s", shown[j]->key);
 	for (i = 0; i < n; i++) {
 		const struct tapxfer_info *q =
 			tapxfer_info_nest(handover, TAPXFER_A_HANDOVER_QUEUE, i);
 
-		for (attr = queue_attrs; attr->key; attr++) {
+		for (j = 0; j < columns; j++) {
 			snprintf(text, sizeof(text), "-");
-			if (tapxfer_info_has(q, attr->id))
-				out_value(q, attr, text, sizeof(text));
+			if (tapxfer_info_has(q, shown[j]->id))
+				out_value(q, shown[j], text, sizeof(text));
 			table_add(&table, "%s", text);
 		}
 	}
@@ -408,6 +473,32 @@ int out_json(const struct cli *cli, struct json_object *object)
 	puts(json_object_to_json_string_ext(object, flags |
 					    JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(object);
+	return out_end(cli);
+}
+
+/* The answer to a step, on one line. */
+int out_handover(const struct cli *cli, const struct tapxfer_info *ho)
+{
+	const char *ifname = tapxfer_info_str(ho, TAPXFER_A_HANDOVER_IFNAME);
+	const char *state = tapxfer_state_name((unsigned int)
+		tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_STATE));
+
+	if (cli->json)
+		return out_json(cli, out_object(ho, handover_attrs));
+
+	printf("handover %llu: %s %s",
+	       (unsigned long long)tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID),
+	       ifname ? ifname : "?", state ? state : "?");
+	if (tapxfer_info_has(ho, TAPXFER_A_HANDOVER_NUM_QUEUES))
+		printf(", %llu queues, %llu packets held",
+		       (unsigned long long)
+		       tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_NUM_QUEUES),
+		       (unsigned long long)
+		       tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_HELD));
+	if (tapxfer_info_has(ho, TAPXFER_A_HANDOVER_CLAIMANT))
+		printf(", claimed by process %llu", (unsigned long long)
+		       tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_CLAIMANT));
+	putchar('\n');
 	return out_end(cli);
 }
 

@@ -9,7 +9,8 @@ set -u
 prog=$1
 n=0 failed=0
 err=$(mktemp)
-trap 'rm -f "$err"' EXIT
+token_file=
+trap 'rm -f "$err" "$token_file"' EXIT
 
 result()
 {
@@ -48,6 +49,8 @@ good()
 }
 
 token=00112233445566778899aabbccddeeff
+token_file=$(mktemp)
+echo "$token" >"$token_file"
 
 good '^tapxfer [0-9]+\.[0-9]+\.[0-9]+$' -V
 good '^  freeze ' --help
@@ -79,6 +82,16 @@ t 1 "not '10h'" freeze tap0 deadline 10h
 t 1 "not '1.5s'" freeze tap0 deadline 1.5s
 t 1 "not '71582789m'" freeze tap0 deadline 71582789m
 t 1 "not ''" freeze tap0 --deadline=
+t 1 "'hold-bytes' needs a size" freeze tap0 --hold-bytes
+for size in '' x -1 1KB 1.5G 1g 16777216T 99999999999999999999 '1 M'; do
+	t 1 "not '$size'" freeze tap0 --hold-bytes "$size"
+done
+t 1 "'hold-bytes' is there twice" freeze tap0 hold-bytes 64k --hold-bytes=1
+for size in 0 65536 64k 64K 256M 16G 16777215T 18446744073709551615; do
+	t 1 'whose queues' freeze tap0 --hold-bytes "$size"
+done
+t 1 'begins the handover' freeze 3 hold-bytes 5M
+t 1 "unknown word '--hold-bytes'" thaw 3 --hold-bytes 5M
 t 1 'give one' freeze --pid 1 --fds 3
 t 1 'give one' freeze 3 --pid 1
 t 1 'give one' freeze dev tap0 id 3
@@ -98,9 +111,32 @@ t 1 'which handover' thaw
 t 1 'what shall get' claim 3
 t 1 'what shall get' claim 3 --
 t 1 'token is needed' claim 3 -- true
+t 1 "'no-fds' takes no value" claim 3 --no-fds=1 -- true
+t 1 'whose shall the claim be' claim 3 --no-fds
+t 1 'token is needed' claim 3 no-fds -- true
+t 1 "'shared' takes no value" thaw 3 --shared=yes
+t 1 "'shared' is there twice" ready 3 shared --shared
+t 1 "unknown word '--shared'" abort 3 --shared
+t 1 "unknown word '--no-fds'" thaw 3 --no-fds
+t 1 'token is needed' ready 3 shared
+t 1 'which handover' ready
+t 1 'which handover' drain
+t 1 'token is needed' drain 3 --timeout 1s
+t 1 "'timeout' needs a time" drain 3 --timeout 1x
+t 1 'which handover' pass
+t 1 'to which process' pass 3
+t 1 'token is needed' pass 3 4
+t 1 'token is needed' pass 3 --pid 4
+t 1 "'x' is no process id" pass 3 x
+t 1 "'0' is no process id" pass 3 0
+t 1 "unknown word '5'" pass 3 4 5
+t 1 "unknown word '4'" thaw 3 4
 t 1 'never an argument' thaw 3 "$token"
 t 1 'not a token' thaw 3 token-file "$token"
 t 2 'what was read is no token' thaw 3 token-fd -
+t 2 'what was read is no token' ready 3 token-fd -
+t 2 'what was read is no token' pass 3 4 token-fd -
+t 2 'no process 536870911' pass 3 536870911 token-file "$token_file"
 t 2 'cannot read the token: Bad file' thaw 3 token-fd 77
 t 2 "cannot read the token from '/nope'" thaw 3 token-file /nope
 t 1 'which device' check
@@ -128,6 +164,13 @@ else
 		# shellcheck disable=SC2086
 		t 2 'tapxfer module is not loaded: modprobe tapxfer' $words
 	done
+	for words in 'thaw 3' 'ready 3' 'drain 3' "pass 3 $$"; do
+		# shellcheck disable=SC2086
+		t 2 'tapxfer module is not loaded: modprobe tapxfer' $words \
+			token-file "$token_file"
+	done
+	t 2 'tapxfer module is not loaded: modprobe tapxfer' claim 3 --no-fds \
+		token-file "$token_file" -- true
 	"$prog" check lo >"$err" 2>&1
 	[ $? = 2 ] && grep -q 'the tapxfer module is not loaded; modprobe' "$err"
 	result $? "check: the module is not loaded"
