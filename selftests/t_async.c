@@ -5,73 +5,31 @@
  */
 #include <errno.h>
 #include <linux/aio_abi.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include <kselftest_harness.h>
 
-#include <linux/io_uring.h>
-
 #include "flow.h"
 #include "net.h"
 #include "tap.h"
+#include "uring.h"
 #include "util.h"
 #include "waiter.h"
 #include "xfer.h"
 
-/* One ring with one request at a time */
-struct uring {
-	int fd;
-	uint8_t *sq, *cq;
-	struct io_uring_sqe *sqe;
-	struct io_uring_params p;
-};
-
-static int uring_open(struct uring *r)
+static int begin(struct uring *r, int op, int fd, void *buf, size_t len)
 {
-	memset(r, 0, sizeof(*r));
-	r->fd = syscall(SYS_io_uring_setup, 4, &r->p);
-	if (r->fd < 0)
-		return -errno;
-	r->sq = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd,
-		     IORING_OFF_SQ_RING);
-	r->cq = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd,
-		     IORING_OFF_CQ_RING);
-	r->sqe = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd,
-		      IORING_OFF_SQES);
-	return r->sq == MAP_FAILED || r->cq == MAP_FAILED ||
-	       r->sqe == MAP_FAILED ? -errno : 0;
-}
-
-static int uring_submit(struct uring *r, int op, int fd, void *buf, size_t len)
-{
-	uint32_t *tail = (uint32_t *)(r->sq + r->p.sq_off.tail);
-	uint32_t mask = *(uint32_t *)(r->sq + r->p.sq_off.ring_mask);
-	uint32_t *array = (uint32_t *)(r->sq + r->p.sq_off.array);
-
-	memset(&r->sqe[0], 0, sizeof(r->sqe[0]));
-	r->sqe[0].opcode = op;
-	r->sqe[0].fd = fd;
-	r->sqe[0].addr = (uintptr_t)buf;
-	r->sqe[0].len = len;
-	array[*tail & mask] = 0;
-	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	return syscall(SYS_io_uring_enter, r->fd, 1, 0, 0, NULL, 0) == 1 ?
-	       0 : -errno;
+	return uring_queue(r, op, fd, buf, len, 0) ? uring_submit(r) : -ENOSPC;
 }
 
 /* Whether it is done; its result is @res then. */
 static bool uring_done(struct uring *r, long *res)
 {
-	uint32_t *head = (uint32_t *)(r->cq + r->p.cq_off.head);
-	uint32_t *tail = (uint32_t *)(r->cq + r->p.cq_off.tail);
-	uint32_t mask = *(uint32_t *)(r->cq + r->p.cq_off.ring_mask);
-	struct io_uring_cqe *cqe = (void *)(r->cq + r->p.cq_off.cqes);
+	struct io_uring_cqe cqe;
 
-	if (__atomic_load_n(tail, __ATOMIC_ACQUIRE) == *head)
+	if (!uring_next(r, &cqe))
 		return false;
-	*res = cqe[*head & mask].res;
-	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	*res = cqe.res;
 	return true;
 }
 
@@ -115,7 +73,7 @@ FIXTURE_SETUP(async)
 	ASSERT_EQ(0, xfer_open(&self->x));
 	ASSERT_EQ(0, sender_open(&self->s, self->tap.ifindex, 1));
 	ASSERT_EQ(0, capture_open(&self->c, self->tap.ifindex));
-	ASSERT_EQ(0, uring_open(&self->r));
+	ASSERT_EQ(0, uring_open(&self->r, 4));
 	ASSERT_EQ(0, syscall(SYS_io_setup, 4, &self->aio));
 	self->len = sizeof(self->buf);
 	if (variant->write)
@@ -130,7 +88,7 @@ FIXTURE_TEARDOWN(async)
 	tap_close(&self->tap);
 	sender_close(&self->s);
 	capture_close(&self->c);
-	close(self->r.fd);
+	uring_close(&self->r);
 	syscall(SYS_io_destroy, self->aio);
 }
 
@@ -166,10 +124,9 @@ static bool aio_done(aio_context_t aio, long *res)
  */
 #define SUBMIT() do { \
 	if (variant->uring) { \
-		ASSERT_EQ(0, uring_submit(&self->r, variant->write ? \
-					  IORING_OP_WRITE : IORING_OP_READ, \
-					  self->tap.fds[0], self->buf, \
-					  self->len)); \
+		ASSERT_EQ(0, begin(&self->r, variant->write ? \
+				   IORING_OP_WRITE : IORING_OP_READ, \
+				   self->tap.fds[0], self->buf, self->len)); \
 	} else { \
 		self->cb.aio_lio_opcode = variant->write ? IOCB_CMD_PWRITE : \
 							   IOCB_CMD_PREAD; \
@@ -229,8 +186,8 @@ static int killed(void *arg)
 	FIXTURE_DATA(async) *self = arg;
 	struct uring r;
 
-	if (uring_open(&r) ||
-	    uring_submit(&r, self->op, self->tap.fds[0], self->buf, self->len))
+	if (uring_open(&r, 4) ||
+	    begin(&r, self->op, self->tap.fds[0], self->buf, self->len))
 		return 1;
 	pause();
 	return 0;
