@@ -409,13 +409,14 @@ static bool apply_begin(struct tapxfer_handover *ho, struct tapxfer_shadow *sh)
 
 	mutex_lock(&ho->ho_lock);
 	*sh = ho->ho_shadow;
-	any = sh->s_set;
+	any = sh->s_set || sh->s_stale;
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		struct tapxfer_queue *q = &ho->ho_queues[i];
 
 		any |= q->q_shadow_detached != q->q_detached;
 	}
-	any |= sh->s_stale;
+	/* The claimant may have exited, and its record with it. */
+	any &= ho->ho_state == TAPXFER_STATE_CLAIMED;
 	WRITE_ONCE(ho->ho_shadow.s_applying, true);
 	mutex_unlock(&ho->ho_lock);
 	return any;
