@@ -220,7 +220,7 @@ tapxfer -j freeze "$id" --token-fd - >"$tmp/out" 2>"$tmp/err" <"$tmp/t" &&
 	! grep -q "$(cat "$tmp/t")" "$tmp/out"
 result $? "freeze: on, token on standard input, state told, token not"
 run 0 tapxfer list && out "^$id +tap0 +frozen +4 " && run 0 tapxfer list "$id" &&
-	out 'exported device' && out 'index +fd +detached'
+	out 'exported device' && out 'index +detached'
 result $? "list"
 
 run 1 tapxfer claim "$id" --token-file "$tmp/t" -- echo '{fd4}' && err "'\{fd4\}' is past the handover's 4 queues"
@@ -242,7 +242,10 @@ ls -l /proc/self/fd | sed 's/^/open /'
 tr '\0' '\n' </proc/self/environ | grep -qf "$2" && echo "token in the environment"
 grep -af "$2" /proc/$$/cmdline && echo "token in the arguments"
 trap '' PIPE
-tapxfer thaw "$TAPXFER_ID" token-file "$2"
+# the source has its files still
+tapxfer thaw "$TAPXFER_ID" token-file "$2" 2>&1 | sed 's/^/alone: /'
+tapxfer check "$TAPXFER_IFNAME" | grep 'others than' | sed "s/process $$,/process SELF,/"
+tapxfer thaw "$TAPXFER_ID" token-file "$2" --shared
 END
 # shellcheck disable=SC2094 # both read it
 # the token comes on a descriptor that the command must not inherit
@@ -253,6 +256,10 @@ run 0 tapxfer claim "$id" --token-fd 9 -- bash "$tmp/target.sh" 'fds={fds},{fd1}
 	out "^env $list $id tap0 4 12$" && [ "$(grep -c 'iff:.tap0' "$tmp/out")" = 4 ] &&
 	! out 'token in' && ! out 'open .* 9 ->' && out "handover $id: tap0 thawed, [0-9]+ packets held, 0 dropped, blackout [0-9.]+ m?s"
 result $? "claim: files, arguments, environment; thaw"
+out "^alone: tapxfer thaw: .*; 'tapxfer check DEV' shows who, --shared" && ! out '^alone: handover'
+result $? "thaw: refused while the source has its files: $(grep ^alone "$tmp/out")"
+out "stops: others than the claimant, process SELF, hold 4 of 4 queue files \([0-9]+ references\).* pid $pid \(python3"
+result $? "check: who keeps it from the thaw: $(grep SELF "$tmp/out")"
 wait_gone() { for _ in $(seq 100); do [ "$(tapxfer -j list)" = "[]" ] && return; sleep 0.05; done; return 1; }
 wait_gone
 result $? "thaw: and gone"
@@ -303,6 +310,86 @@ kill "$monitor"
 wait "$monitor"
 grep -q 'frozen' "$tmp/events.text" && grep -q 'loaded anew' "$tmp/events.err"
 result $? "monitor: goes on when the module was loaded anew"
+stop
+
+# -- claimed without descriptors, passed on, ready
+run 0 tapxfer features && out 'write-wait shadow ready no-fds pass exclusive vhost-batch drain hold-bytes violated$' &&
+	out 'hold-bytes-default +256 MiB a handover'
+result $? "features: all of them"
+freeze()	# ARG…: its id in $id, the token in $tmp/t11
+{
+	rm -f "$tmp/t11"
+	run 0 tapxfer freeze --pid "$pid" --token-out "$tmp/t11" "$@" &&
+		id=$(sed 's/handover \([0-9]*\).*/\1/' "$tmp/out")
+}
+go() { tapxfer "$1" "$id" --token-file "$tmp/t11" "${@:2}"; }
+claimant()	# becomes PID
+{
+	for _ in $(seq 100); do
+		run 0 tapxfer -j list "$id"
+		[ "$(field 'o.get("claimant")')" = "$1" ] && return
+		sleep 0.05
+	done
+	return 1
+}
+start tap11 2
+source=$pid
+run 2 tapxfer freeze --pid "$pid" --hold-bytes 0 --token-out "$tmp/t11" && err '\(hold-bytes 0\)'
+result $? "freeze: no bytes: $(cat "$tmp/err")"
+run 2 tapxfer check --pid "$pid" --hold-bytes 1000T && out 'hold-bytes 1099511627776000 is above the limit'
+result $? "check: too many bytes"
+freeze --hold-bytes 1M --deadline 10s && run 0 tapxfer -j list "$id" && [ "$(field 'o["hold-bytes"]')" = 1048576 ] &&
+	run 0 tapxfer list "$id" && out 'hold-bytes +1 MiB'
+result $? "freeze: a limit in bytes"
+run 0 go drain && out "handover $id: tap11 frozen" && run 0 tapxfer -j drain "$id" --token-file "$tmp/t11" --timeout 0 &&
+	[ "$(field 'o["unsent"]')" = 0 ]
+result $? "drain"
+run 2 go drain --timeout 20m && err 'timeout 1200000'
+result $? "drain: longer than the limit: $(cat "$tmp/err")"
+run 1 go claim --no-fds -- echo '{fds}' && err "'\{fds\}' has no meaning"
+result $? "claim --no-fds: {fds} is a mistake"
+tapxfer claim "$id" --token-file "$tmp/t11" --no-fds -- bash -c 'env; ls -l /proc/$$/fd; exec sleep 1000' >"$tmp/claim.out" 2>&1 &
+first=$!
+sources+=("$first")
+claimant $first && grep -q '^TAPXFER_NUM_QUEUES=2$' "$tmp/claim.out" &&
+	! grep -q 'TAPXFER_FDS\|/dev/net/tun' "$tmp/claim.out"
+result $? "claim --no-fds: no descriptor, and the claim is the command's"
+begin=${EPOCHREALTIME/./}
+run 2 go thaw && err "'tapxfer check" && [ $((${EPOCHREALTIME/./} - begin)) -ge 400000 ]
+result $? "thaw: tried again for a while: $(cat "$tmp/err")"
+sleep 0 & gone=$!
+wait $gone
+run 2 go pass $gone && err "no process $gone"
+result $? "pass: to a process that has ended"
+run 0 go pass "$source" && out "tap11 claimed, claimed by process $source$"
+r=$?
+kill $first
+wait $first
+[ $r = 0 ] && claimant "$source" && [ "$(field 'o["state"]')" = claimed ]
+result $? "pass: the first claimant's end is nothing to it"
+run 0 go ready && out "handover $id: tap11 ready" && run 0 tapxfer -j list "$id" &&
+	[ "$(field 'o["state"], o["ready-at"] >= o["claimed-at"]')" = "('ready', True)" ]
+result $? "ready: the claimant has its files alone"
+run 0 go thaw && out "handover $id: tap11 thawed" && silent && wait_gone
+result $? "ready: and thaw"
+
+# what cannot be refused is told, and stops nothing
+freeze
+ip link set tap11 down && ip link set tap11 name tap12
+tapxfer claim "$id" --token-file "$tmp/t11" --no-fds -- sleep 1000 >"$tmp/claim.out" 2>&1 &
+first=$!
+sources+=("$first")
+wait_file() { for _ in $(seq 100); do grep -q "$1" "$2" && return; sleep 0.05; done; return 1; }
+wait_file 'warning: tap12 is not as it was exported: it was renamed\.$' "$tmp/claim.out"
+result $? "claim: warns of a rename: $(cat "$tmp/claim.out")"
+run 0 tapxfer list && out '^ID.*VIOLATED$' && out ' name$'
+result $? "list: what has changed"
+run 0 tapxfer -j thaw "$id" --shared --token-file "$tmp/t11" && [ "$(field 'o["violated"]')" = "['name']" ] &&
+	err 'tapxfer thaw: warning: tap12 .* renamed\.$'
+result $? "thaw: the same, status 0: $(cat "$tmp/err")"
+pid=$first
+stop
+pid=$source
 stop
 
 # -- what stops a handover
@@ -398,7 +485,7 @@ run 2 tapxfer show tap6 --pid "$pid7" && err "process $pid7 has no queue file of
 result $? "netns: the namesake's process: $(cat "$tmp/err")"
 run 0 tapxfer -n other freeze --pid "$pid7" --token-out "$tmp/t7" && id=$(sed 's/handover \([0-9]*\).*/\1/' "$tmp/out") &&
 	run 0 tapxfer -n /run/netns/other claim "$id" --token-file "$tmp/t7" -- \
-		bash -c "readlink /proc/self/ns/net; tapxfer -n other thaw $id --token-file $tmp/t7; true" &&
+		bash -c "readlink /proc/self/ns/net; tapxfer -n other thaw $id --shared --token-file $tmp/t7; true" &&
 	out "^$(readlink /proc/self/ns/net | sed 's/[][]/\\&/g')$" && out thawed
 result $? "netns: freeze and claim there, the command runs here"
 for pid in $pid6 $pid7; do stop; done

@@ -7,12 +7,15 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/if_tun.h>
@@ -261,6 +264,107 @@ static void netns(void)
 	close(self);
 }
 
+/* The commands that a claimed handover takes, and limits in bytes. */
+static void claimed(struct tapxfer *tx)
+{
+	struct tapxfer_opts opts = {
+		.size = sizeof(opts),
+		.set = TAPXFER_OPT_HOLD_BYTES,
+		.hold_bytes = 1 << 20,
+	};
+	int fds[2] = { tap_open("txl5"), tap_open("txl5") };
+	struct tapxfer_token token;
+	struct tapxfer_info *ho;
+	pid_t child, ended;
+	int err, pidfd;
+	uint32_t id;
+
+	err = tapxfer_freeze(tx, 0, fds, 2, &opts, &token, &ho);
+	CHECK(!err, "claimed: freeze %s", tapxfer_error(tx));
+	if (err)
+		return;
+	id = (uint32_t)tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID);
+	tapxfer_info_free(ho);
+	CHECK(!tapxfer_handover_get(tx, id, &ho) &&
+	      tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_HOLD_BYTES) == 1 << 20,
+	      "claimed: the limit in bytes is what was asked for");
+	tapxfer_info_free(ho);
+
+	err = tapxfer_drain(tx, id, &token, -1, &ho);
+	CHECK(!err && tapxfer_info_has(ho, TAPXFER_A_HANDOVER_UNSENT) &&
+	      !tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_UNSENT),
+	      "drain: nothing is left %s", tapxfer_error(tx));
+	tapxfer_info_free(ho);
+	CHECK(!tapxfer_drain(tx, id, &token, 0, NULL) &&
+	      tapxfer_drain(tx, id, &token, 1 << 30, NULL) == -ERANGE &&
+	      tapxfer_error_attr(tx) == TAPXFER_A_HANDOVER_TIMEOUT,
+	      "drain: timeouts: %s", tapxfer_error(tx));
+
+	CHECK(tapxfer_ready(tx, id, &token, 0, NULL) == -EPROTO,
+	      "ready: not claimed: %s", tapxfer_error(tx));
+	err = tapxfer_claim_flags(tx, id, &token, TAPXFER_CLAIM_NO_FDS, &ho);
+	CHECK(!err && !tapxfer_info_fds(ho, NULL, 0) &&
+	      tapxfer_info_count(ho, TAPXFER_A_HANDOVER_QUEUE) == 2 &&
+	      tapxfer_info_nest(ho, TAPXFER_A_HANDOVER_DEV, 0) &&
+	      fcntl(fds[1] + 1, F_GETFD) == -1,
+	      "no-fds: the state and no descriptor %s", tapxfer_error(tx));
+	tapxfer_info_free(ho);
+
+	ended = fork();
+	if (!ended)
+		_exit(0);
+	pidfd = (int)syscall(SYS_pidfd_open, ended, 0);
+	waitpid(ended, NULL, 0);
+	CHECK(tapxfer_pass(tx, id, &token, pidfd, NULL) == -ESRCH,
+	      "pass: to a process that has ended: %s", tapxfer_error(tx));
+	close(pidfd);
+
+	/* it has the files by inheritance */
+	child = fork();
+	if (!child) {
+		pause();
+		_exit(0);
+	}
+	CHECK(tapxfer_thaw(tx, id, &token, NULL) == -EBUSY &&
+	      tapxfer_error_extack(tx),
+	      "exclusive: thaw is refused: %s", tapxfer_error(tx));
+	CHECK(tapxfer_ready(tx, id, &token, 0, NULL) == -EBUSY &&
+	      tapxfer_error_extack(tx),
+	      "exclusive: ready is refused: %s", tapxfer_error(tx));
+
+	pidfd = (int)syscall(SYS_pidfd_open, child, 0);
+	err = tapxfer_pass(tx, id, &token, pidfd, &ho);
+	CHECK(!err && tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_CLAIMANT) ==
+		      (uint64_t)child,
+	      "pass: the claim is the child's %s", tapxfer_error(tx));
+	tapxfer_info_free(ho);
+	close(pidfd);
+	CHECK(tapxfer_thaw(tx, id, &token, NULL) == -EBUSY,
+	      "pass: our files are others' now: %s", tapxfer_error(tx));
+	close(fds[0]);
+	close(fds[1]);
+
+	err = tapxfer_ready(tx, id, &token, 0, &ho);
+	CHECK(!err && tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_STATE) ==
+		      TAPXFER_STATE_READY,
+	      "ready: the child has them alone %s", tapxfer_error(tx));
+	tapxfer_info_free(ho);
+	CHECK(!tapxfer_handover_get(tx, id, &ho) &&
+	      tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_READY_AT) >=
+	      tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_CLAIMED_AT),
+	      "ready: and since when");
+	tapxfer_info_free(ho);
+	err = tapxfer_thaw_flags(tx, id, &token, 0, &ho);
+	CHECK(!err && tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_STATE) ==
+		      TAPXFER_STATE_DRAINING &&
+	      !tapxfer_info_has(ho, TAPXFER_A_HANDOVER_VIOLATED),
+	      "ready: thaw %s", tapxfer_error(tx));
+	tapxfer_info_free(ho);
+	CHECK(all_gone(tx), "claimed: gone");
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 /* The family's number changes under an open handle. */
 static void reload(struct tapxfer *tx)
 {
@@ -303,6 +407,7 @@ int main(void)
 	errors(tx);
 	lost(tx);
 	netns();
+	claimed(tx);
 	reload(tx);
 	tapxfer_close(tx);
 	printf("1..%d\n", count);

@@ -136,6 +136,28 @@ SpecFamily(sys.argv[1], sys.argv[2])' \
 		"$ynl/Documentation/netlink/genetlink.yaml"
 }
 
+# The kernel's generator for C wants the tree that a kernel has around a spec.
+spec_generates()
+{
+	local ynl tree=$work/spec mode kind
+
+	ynl=$("$here/fetch.sh" ynl) || return 1
+	mkdir -p "$tree/Documentation/netlink/specs" || return 1
+	cp "$ynl"/Documentation/netlink/genetlink.yaml "$tree/Documentation/netlink/"
+	cp Documentation/netlink/specs/tapxfer.yaml "$tree/Documentation/netlink/specs/"
+	: >"$tree/MAINTAINERS"
+	for mode in uapi user kernel; do
+		for kind in header source; do
+			[ $mode-$kind != uapi-source ] || continue
+			PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 \
+				"$ynl/tools/net/ynl/ynl-gen-c.py" \
+				--mode $mode --$kind -o "$tree/$mode-$kind" \
+				--spec "$tree/Documentation/netlink/specs/tapxfer.yaml"
+			[ -s "$tree/$mode-$kind" ] || echo "no $mode $kind"
+		done
+	done
+}
+
 # dkms itself, in the machine's own trees, unless they hold an installation
 # already: then in trees of our own.
 dkms_tree=/var/lib/dkms
@@ -210,6 +232,7 @@ silent "module builds with W=1 without a warning" kbuild W=1
 silent "sparse finds nothing in the module" kbuild C=2
 silent "checkpatch --strict finds nothing" checkpatch
 silent "YNL spec is valid by its schema" spec_valid
+silent "the kernel's generator takes the spec" spec_generates
 
 head_line "the harness"
 "$here/test-harness.sh" -t "$totals"
