@@ -74,13 +74,25 @@ static void fence_unpin(bool pinned)
 		atomic_dec(&fence_stragglers);
 }
 
-/* The file's place in a handover, with a reference to the handover, or NULL. */
+/**
+ * tapxfer_fence_find - a file's place in a handover
+ * @file: any file
+ *
+ * Context: in an RCU section, which keeps the handover.
+ * Return: the place, or NULL.
+ */
+struct tapxfer_queue *tapxfer_fence_find(struct file *file)
+{
+	return rhashtable_lookup(&fence_files, &file, fence_params);
+}
+
+/* The same, with a reference to the handover. */
 static struct tapxfer_queue *fence_queue(struct file *file)
 {
 	struct tapxfer_queue *q;
 
 	rcu_read_lock();
-	q = rhashtable_lookup(&fence_files, &file, fence_params);
+	q = tapxfer_fence_find(file);
 	if (q && !kref_get_unless_zero(&q->q_ho->ho_ref))
 		q = NULL;
 	rcu_read_unlock();

@@ -18,7 +18,8 @@ size_t tapxfer_fill_size(unsigned int nqueues)
 {
 	size_t queue = nla_total_size(0) +
 		       6 * nla_total_size(sizeof(u32)) +
-		       2 * nla_total_size(sizeof(u8));
+		       3 * nla_total_size(sizeof(u8)) +
+		       nla_total_size_64bit(sizeof(u64));
 	size_t dev = nla_total_size(0) +
 		     TAPXFER_A_DEV_MAX * nla_total_size(sizeof(u32)) +
 		     nla_total_size(IFNAMSIZ) + nla_total_size(MAX_ADDR_LEN);
@@ -155,6 +156,10 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_PENDING, q->q_ring.r_pending) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HELD, held) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_PUT_BACK, put_back) ||
+	    nla_put_u64_64bit(skb, TAPXFER_A_QUEUE_HELD_BYTES,
+			      READ_ONCE(q->q_ring.r_bytes),
+			      TAPXFER_A_QUEUE_PAD) ||
+	    nla_put_u8(skb, TAPXFER_A_QUEUE_FULL, !!q->q_ring.r_full) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
 			file_count(q->q_file) - 1)) {
 		nla_nest_cancel(skb, nest);
@@ -249,6 +254,20 @@ static int fill_counts(struct sk_buff *skb, struct tapxfer_handover *ho)
 	return 0;
 }
 
+static int fill_memory(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	unsigned int i;
+	u64 bytes = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		bytes += READ_ONCE(ho->ho_queues[i].q_ring.r_bytes);
+	if (fill_u64(skb, TAPXFER_A_HANDOVER_HOLD_BYTES,
+		     ho->ho_budget.b_limit) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD_BYTES, bytes))
+		return -EMSGSIZE;
+	return 0;
+}
+
 static int fill_times(struct sk_buff *skb, struct tapxfer_handover *ho)
 {
 	if (fill_u64(skb, TAPXFER_A_HANDOVER_PREPARED_AT, ho->ho_prepared_at) ||
@@ -328,8 +347,10 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 			  bool detail)
 {
 	unsigned long deadline = ho->ho_deadline_work.timer.expires;
-	unsigned int left = 0;
+	unsigned int i, left = 0;
 
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_sample(&ho->ho_queues[i]);
 	if (tapxfer_is_live(ho) && time_after(deadline, jiffies))
 		left = jiffies_to_msecs(deadline - jiffies);
 
@@ -341,7 +362,7 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    (ho->ho_claimant &&
 	     nla_put_u32(skb, TAPXFER_A_HANDOVER_CLAIMANT,
 			 pid_vnr(ho->ho_claimant))) ||
-	    fill_counts(skb, ho) || fill_times(skb, ho))
+	    fill_counts(skb, ho) || fill_memory(skb, ho) || fill_times(skb, ho))
 		return -EMSGSIZE;
 	if (!detail)
 		return 0;

@@ -129,7 +129,7 @@ int tapxfer_handover_publish(struct tapxfer_handover *ho)
 	return 0;
 }
 
-/* Device, files and rings. Under ho_lock; nobody uses them any more. */
+/* Device, files, rings and budget. Under ho_lock; nobody uses them any more. */
 static void handover_let_go(struct tapxfer_handover *ho)
 {
 	unsigned int i;
@@ -142,6 +142,7 @@ static void handover_let_go(struct tapxfer_handover *ho)
 			fput(q->q_file);
 		q->q_file = NULL;
 	}
+	tapxfer_budget_release(&ho->ho_budget);
 	netdev_put(ho->ho_dev, &ho->ho_dev_tracker);
 	WRITE_ONCE(ho->ho_dev, NULL);
 }

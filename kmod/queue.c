@@ -6,9 +6,33 @@
 
 #include "internal.h"
 
-/* Stands in for sk_data_ready while readers must not be woken. */
+/*
+ * Stands in for sk_data_ready while readers must not be woken. The driver calls
+ * it when it has put a packet into the ring, or some of an XDP redirect; it is in
+ * an RCU section, which keeps the handover.
+ */
 static void held_data_ready(struct sock *sk)
 {
+	void (*ready)(struct sock *sk);
+	enum tapxfer_limit limit;
+	struct tapxfer_queue *q;
+	bool parked = false;
+
+	rcu_read_lock();
+	q = tapxfer_fence_find(sk->sk_socket->file);
+	if (q)
+		parked = tapxfer_ring_look(&q->q_ring, &limit);
+	rcu_read_unlock();
+	if (parked)
+		return;
+
+	/* The driver fetched us just before the unpark. Either it is seen here
+	 * who is to be told, or the thaw's wakeup comes after the packet.
+	 */
+	smp_mb();
+	ready = READ_ONCE(sk->sk_data_ready);
+	if (ready != held_data_ready)
+		ready(sk);
 }
 
 /**
@@ -36,6 +60,19 @@ void tapxfer_queue_unpark(struct tapxfer_queue *q)
 		return;
 	tapxfer_ring_unpark(&q->q_ring);
 	WRITE_ONCE(q->q_sk->sk_data_ready, q->q_data_ready);
+}
+
+/**
+ * tapxfer_queue_sample - bring a queue's counts up to date
+ * @q: a queue whose file is held
+ *
+ * What is held, and its memory, while the ring is parked.
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_queue_sample(struct tapxfer_queue *q)
+{
+	tapxfer_ring_sample(&q->q_ring);
 }
 
 /**
