@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * After the end: back to rings of the device's length, then let go.
+ * After the end: back to rings of the device's length, count what the readers
+ * take, then let go.
  */
 #include <linux/rtnetlink.h>
 
@@ -46,6 +47,10 @@ static bool drain_rings(struct tapxfer_handover *ho)
 		if (file_count(q->q_file) == 1)
 			continue;
 		if (tapxfer_ring_settle(&q->q_ring, len, drain_max(ho, len)))
+			done = false;
+		/* Not before the reader has caught up can all be told. */
+		tapxfer_queue_sample(q);
+		if (q->q_ring.r_left)
 			done = false;
 	}
 	return done;

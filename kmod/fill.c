@@ -17,7 +17,7 @@
 size_t tapxfer_fill_size(unsigned int nqueues)
 {
 	size_t queue = nla_total_size(0) +
-		       6 * nla_total_size(sizeof(u32)) +
+		       7 * nla_total_size(sizeof(u32)) +
 		       3 * nla_total_size(sizeof(u8)) +
 		       nla_total_size_64bit(sizeof(u64));
 	size_t dev = nla_total_size(0) +
@@ -159,6 +159,8 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 	    nla_put_u64_64bit(skb, TAPXFER_A_QUEUE_HELD_BYTES,
 			      READ_ONCE(q->q_ring.r_bytes),
 			      TAPXFER_A_QUEUE_PAD) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_DELIVERED,
+			q->q_ring.r_held - q->q_ring.r_left) ||
 	    nla_put_u8(skb, TAPXFER_A_QUEUE_FULL, !!q->q_ring.r_full) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
 			file_count(q->q_file) - 1)) {
@@ -200,16 +202,6 @@ static int fill_export(struct sk_buff *skb, struct tapxfer_handover *ho)
 	return 0;
 }
 
-static u64 handover_held(struct tapxfer_handover *ho)
-{
-	unsigned int i, put_back;
-	u64 held = 0;
-
-	for (i = 0; i < ho->ho_nqueues; i++)
-		held += tapxfer_ring_held(&ho->ho_queues[i].q_ring, &put_back);
-	return held;
-}
-
 static u64 handover_dropped(struct tapxfer_handover *ho)
 {
 	if (!tapxfer_is_live(ho))
@@ -247,7 +239,7 @@ static int fill_u64(struct sk_buff *skb, int attr, u64 value)
 
 static int fill_counts(struct sk_buff *skb, struct tapxfer_handover *ho)
 {
-	if (fill_u64(skb, TAPXFER_A_HANDOVER_HELD, handover_held(ho)) ||
+	if (fill_u64(skb, TAPXFER_A_HANDOVER_HELD, tapxfer_handover_held(ho)) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_DROPPED, handover_dropped(ho)) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_BLACKOUT, handover_blackout(ho)))
 		return -EMSGSIZE;
@@ -263,7 +255,9 @@ static int fill_memory(struct sk_buff *skb, struct tapxfer_handover *ho)
 		bytes += READ_ONCE(ho->ho_queues[i].q_ring.r_bytes);
 	if (fill_u64(skb, TAPXFER_A_HANDOVER_HOLD_BYTES,
 		     ho->ho_budget.b_limit) ||
-	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD_BYTES, bytes))
+	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD_BYTES, bytes) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_DELIVERED,
+		     tapxfer_handover_delivered(ho)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -313,7 +307,8 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds)
 {
 	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
-	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD, handover_held(ho)) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD,
+		     tapxfer_handover_held(ho)) ||
 	    (has_export(ho) && fill_export(skb, ho)))
 		return -EMSGSIZE;
 	return fill_queues(skb, ho, fds);

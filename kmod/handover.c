@@ -244,6 +244,39 @@ bool tapxfer_handover_is_last(const struct tapxfer_handover *ho)
 	return true;
 }
 
+/**
+ * tapxfer_handover_held - how many packets a handover holds, or has held
+ * @ho: the handover
+ *
+ * Return: packets.
+ */
+u64 tapxfer_handover_held(const struct tapxfer_handover *ho)
+{
+	unsigned int i, put_back;
+	u64 held = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		held += tapxfer_ring_held(&ho->ho_queues[i].q_ring, &put_back);
+	return held;
+}
+
+/**
+ * tapxfer_handover_delivered - how many of them the readers have taken
+ * @ho: the handover
+ *
+ * Return: packets, since the end, as of the last tapxfer_queue_sample().
+ */
+u64 tapxfer_handover_delivered(const struct tapxfer_handover *ho)
+{
+	unsigned int i;
+	u64 n = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		n += ho->ho_queues[i].q_ring.r_held -
+		     ho->ho_queues[i].q_ring.r_left;
+	return n;
+}
+
 /* Why a command cannot be done in a state; by the state. */
 static const char * const handover_not_now[] = {
 	[TAPXFER_STATE_PREPARED] = "the handover is only prepared, hold or freeze it first",

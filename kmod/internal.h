@@ -84,6 +84,7 @@ struct tapxfer_budget {
  * @r_pending: packets that were in the ring at the park
  * @r_held: packets that were in it at the unpark
  * @r_put_back: of these, given back by a vhost backend
+ * @r_left: of the held, since the unpark, not yet taken by the reader
  * @r_size: slots that producers may use; fewer than @r_hold in a closed ring
  * @r_seen: the parked packets before this slot are in @r_bytes
  * @r_seen_back: and those in the reserve from this slot on
@@ -91,6 +92,8 @@ struct tapxfer_budget {
  * @r_charged: so much of it is charged, or more
  * @r_budget: to what
  * @r_full: the limit that has closed the ring
+ * @r_last_slot: since the unpark, the slot with the last of the held packets
+ * @r_last: that packet, to be compared with and not to be looked into
  * @r_parked: between park and unpark
  *
  * The counts, and @r_parked when it is set or cleared, are under the ring's own
@@ -105,6 +108,7 @@ struct tapxfer_ring {
 	unsigned int		r_pending;
 	unsigned int		r_held;
 	unsigned int		r_put_back;
+	unsigned int		r_left;
 	int			r_size;
 	unsigned int		r_seen;
 	int			r_seen_back;
@@ -112,6 +116,8 @@ struct tapxfer_ring {
 	u64			r_charged;
 	struct tapxfer_budget	*r_budget;
 	enum tapxfer_limit	r_full;
+	unsigned int		r_last_slot;
+	void			*r_last;
 	bool			r_parked;
 };
 
@@ -343,6 +349,8 @@ void tapxfer_handover_unpublish(struct tapxfer_handover *ho);
 struct tapxfer_handover *tapxfer_handover_get(u32 id);
 struct tapxfer_handover *tapxfer_handover_next(unsigned long *id);
 struct tapxfer_handover *tapxfer_handover_on(struct net_device *dev);
+u64 tapxfer_handover_held(const struct tapxfer_handover *ho);
+u64 tapxfer_handover_delivered(const struct tapxfer_handover *ho);
 bool tapxfer_handover_is_last(const struct tapxfer_handover *ho);
 void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,

@@ -66,7 +66,8 @@ void tapxfer_queue_unpark(struct tapxfer_queue *q)
  * tapxfer_queue_sample - bring a queue's counts up to date
  * @q: a queue whose file is held
  *
- * What is held, and its memory, while the ring is parked.
+ * What is held and its memory while the ring is parked, what is left of it
+ * after.
  *
  * Context: under ho_lock.
  */

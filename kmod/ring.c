@@ -53,6 +53,9 @@
  * locks; consumer_lock, which readers take with softirqs enabled, by trying. A
  * look that did not get it leaves its packets to the next one.
  *
+ * After the unpark the slot and the address of the last held packet tell how many
+ * of them are left.
+ *
  * Unhappy paths: a hold below the number of packets present is refused before
  * anything moved. A parked ring must be unparked before the driver purges it,
  * since the purge, too, sees an empty ring: hence the reference to the file,
@@ -352,6 +355,46 @@ static void ring_drop_reserve(struct tapxfer_ring *r)
 	}
 }
 
+/* Where an unparked ring has the last of the held packets that are left. */
+static void ring_mark(struct tapxfer_ring *r)
+{
+	struct ptr_ring *ring = r->r_ring;
+
+	r->r_array = ring->queue;
+	r->r_size = ring->size;
+	if (!r->r_left)
+		return;
+	r->r_last_slot = (ring->consumer_head + r->r_left - 1) % ring->size;
+	r->r_last = ring->queue[r->r_last_slot];
+}
+
+/* How many held packets are left in an unparked ring; under its locks. */
+static void ring_count_left(struct tapxfer_ring *r)
+{
+	struct ptr_ring *ring = r->r_ring;
+	int head = ring->consumer_head, size = ring->size;
+	unsigned int i;
+
+	/* Or the device's next handover has parked it. */
+	if (!r->r_left || !size || head >= size)
+		return;
+	ring_finish_batch(ring);
+
+	if (ring_is_ours(r)) {
+		i = (r->r_last_slot + size - head) % size;
+		if (ring->queue[r->r_last_slot] != r->r_last)
+			i = r->r_held;
+	} else {
+		/* The driver has resized it. */
+		for (i = 0; i < r->r_held && i < size; i++)
+			if (ring->queue[(head + i) % size] == r->r_last)
+				break;
+	}
+	/* One slot after the other may have it, if its memory was used anew. */
+	r->r_left = i < r->r_held && i < size ? i + 1 : 0;
+	ring_mark(r);
+}
+
 /**
  * tapxfer_ring_unpark - show consumers what is held
  * @r: a ring; nothing is done when it is not parked
@@ -389,6 +432,8 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 			ring->producer = r->r_hold;
 		__ptr_ring_set_size(ring, r->r_hold + RING_RESERVE);
 	}
+	r->r_left = r->r_held;
+	ring_mark(r);
 out:
 	WRITE_ONCE(r->r_parked, false);
 	ring_unlock(ring, flags);
@@ -409,6 +454,8 @@ enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r)
 	flags = ring_lock(r->r_ring);
 	if (r->r_parked)
 		limit = ring_look(r);
+	else
+		ring_count_left(r);
 	ring_unlock(r->r_ring, flags);
 	return limit;
 }
@@ -470,11 +517,13 @@ int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 		return -ENOMEM;
 
 	flags = ring_lock(ring);
+	ring_count_left(r);
 	n = ring_copy(ring, queue, max);
 	if (n >= 0) {
 		queue = ring_swap(ring, queue, len, n);
 		WRITE_ONCE(ring->consumer_head, 0);
 		ring->consumer_tail = 0;
+		ring_mark(r);
 	}
 	ring_unlock(ring, flags);
 
