@@ -6,6 +6,7 @@
 #include <linux/rtnetlink.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /* A ring that no one reads stays large: it is a valid ring, and the driver's
  * next resize, or its close, frees it. Do not keep the files for it.
@@ -83,6 +84,9 @@ void tapxfer_drain(struct work_struct *work)
 				   DRAIN_PERIOD);
 		return;
 	}
+	if (trace_tapxfer_drained_enabled())
+		trace_tapxfer_drained(ho, tapxfer_handover_held(ho),
+				      tapxfer_handover_delivered(ho));
 	tapxfer_handover_unpublish(ho);
 	tapxfer_handover_put(ho);
 }

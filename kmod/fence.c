@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /**
  * DOC: the fence
@@ -436,21 +437,20 @@ void tapxfer_fence_remove(struct tapxfer_queue *q)
 	WRITE_ONCE(q->q_hashed, false);
 }
 
-static bool fence_has_writers(struct tapxfer_handover *ho)
+static unsigned int fence_writers(struct tapxfer_handover *ho)
 {
-	unsigned int i;
+	unsigned int i, n = 0;
 
 	for (i = 0; i < ho->ho_nqueues; i++)
-		if (atomic_read(&ho->ho_queues[i].q_writers))
-			return true;
-	return false;
+		n += atomic_read(&ho->ho_queues[i].q_writers);
+	return n;
 }
 
 /* No writer is left, or there is no need to wait for them any more. */
 static bool fence_is_quiet(struct tapxfer_handover *ho)
 {
 	return !(READ_ONCE(ho->ho_fence) & TAPXFER_FENCE_WRITE) ||
-	       !fence_has_writers(ho);
+	       !fence_writers(ho);
 }
 
 /**
@@ -463,13 +463,17 @@ static bool fence_is_quiet(struct tapxfer_handover *ho)
  */
 int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms)
 {
+	unsigned int writers;
 	long left;
 
 	/* Pairs with the barrier in fence_writer_enter(). */
 	smp_mb();
+	writers = fence_writers(ho);
 	left = wait_event_interruptible_timeout(ho->ho_wait,
 						fence_is_quiet(ho),
 						msecs_to_jiffies(timeout_ms));
+	if (writers && trace_tapxfer_writers_enabled())
+		trace_tapxfer_writers(ho, writers, fence_writers(ho), !left);
 	if (left < 0)
 		return -EINTR;
 	if (!(READ_ONCE(ho->ho_fence) & TAPXFER_FENCE_WRITE))

@@ -7,6 +7,7 @@
 #include <linux/timekeeping.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /**
  * tapxfer_fill_size - room for the longest reply
@@ -396,6 +397,10 @@ void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
 	struct sk_buff *skb;
 	struct net *net;
+
+	if (trace_tapxfer_state_enabled())
+		trace_tapxfer_state(ho, event, tapxfer_handover_held(ho),
+				    handover_dropped(ho));
 
 	/* The device may be moved, and the namespace it left be deleted. */
 	rcu_read_lock();

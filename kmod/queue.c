@@ -5,6 +5,13 @@
 #include <linux/poll.h>
 
 #include "internal.h"
+#include "trace.h"
+
+static void queue_full(struct tapxfer_queue *q, enum tapxfer_limit limit)
+{
+	if (limit)
+		trace_tapxfer_full(q, limit);
+}
 
 /*
  * Stands in for sk_data_ready while readers must not be woken. The driver calls
@@ -20,8 +27,10 @@ static void held_data_ready(struct sock *sk)
 
 	rcu_read_lock();
 	q = tapxfer_fence_find(sk->sk_socket->file);
-	if (q)
+	if (q) {
 		parked = tapxfer_ring_look(&q->q_ring, &limit);
+		queue_full(q, limit);
+	}
 	rcu_read_unlock();
 	if (parked)
 		return;
@@ -46,6 +55,8 @@ void tapxfer_queue_park(struct tapxfer_queue *q)
 	q->q_data_ready = q->q_sk->sk_data_ready;
 	WRITE_ONCE(q->q_sk->sk_data_ready, held_data_ready);
 	tapxfer_ring_park(&q->q_ring);
+	trace_tapxfer_park(q);
+	queue_full(q, q->q_ring.r_full);
 }
 
 /**
@@ -59,6 +70,7 @@ void tapxfer_queue_unpark(struct tapxfer_queue *q)
 	if (!q->q_ring.r_parked)
 		return;
 	tapxfer_ring_unpark(&q->q_ring);
+	trace_tapxfer_unpark(q);
 	WRITE_ONCE(q->q_sk->sk_data_ready, q->q_data_ready);
 }
 
@@ -73,7 +85,7 @@ void tapxfer_queue_unpark(struct tapxfer_queue *q)
  */
 void tapxfer_queue_sample(struct tapxfer_queue *q)
 {
-	tapxfer_ring_sample(&q->q_ring);
+	queue_full(q, tapxfer_ring_sample(&q->q_ring));
 }
 
 /**
