@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * After the end: back to rings of the device's length, then let go.
+ * After the end: back to rings of the device's length, count what the readers
+ * take, then let go.
  */
 #include <linux/rtnetlink.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /* A ring that no one reads stays large: it is a valid ring, and the driver's
  * next resize, or its close, frees it. Do not keep the files for it.
@@ -47,6 +49,10 @@ static bool drain_rings(struct tapxfer_handover *ho)
 			continue;
 		if (tapxfer_ring_settle(&q->q_ring, len, drain_max(ho, len)))
 			done = false;
+		/* Not before the reader has caught up can all be told. */
+		tapxfer_queue_sample(q);
+		if (q->q_ring.r_left)
+			done = false;
 	}
 	return done;
 }
@@ -78,6 +84,9 @@ void tapxfer_drain(struct work_struct *work)
 				   DRAIN_PERIOD);
 		return;
 	}
+	if (trace_tapxfer_drained_enabled())
+		trace_tapxfer_drained(ho, tapxfer_handover_held(ho),
+				      tapxfer_handover_delivered(ho));
 	tapxfer_handover_unpublish(ho);
 	tapxfer_handover_put(ho);
 }

@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /**
  * DOC: the fence
@@ -74,13 +75,25 @@ static void fence_unpin(bool pinned)
 		atomic_dec(&fence_stragglers);
 }
 
-/* The file's place in a handover, with a reference to the handover, or NULL. */
+/**
+ * tapxfer_fence_find - a file's place in a handover
+ * @file: any file
+ *
+ * Context: in an RCU section, which keeps the handover.
+ * Return: the place, or NULL.
+ */
+struct tapxfer_queue *tapxfer_fence_find(struct file *file)
+{
+	return rhashtable_lookup(&fence_files, &file, fence_params);
+}
+
+/* The same, with a reference to the handover. */
 static struct tapxfer_queue *fence_queue(struct file *file)
 {
 	struct tapxfer_queue *q;
 
 	rcu_read_lock();
-	q = rhashtable_lookup(&fence_files, &file, fence_params);
+	q = tapxfer_fence_find(file);
 	if (q && !kref_get_unless_zero(&q->q_ho->ho_ref))
 		q = NULL;
 	rcu_read_unlock();
@@ -474,21 +487,20 @@ void tapxfer_fence_remove(struct tapxfer_queue *q)
 	WRITE_ONCE(q->q_hashed, false);
 }
 
-static bool fence_has_writers(struct tapxfer_handover *ho)
+static unsigned int fence_writers(struct tapxfer_handover *ho)
 {
-	unsigned int i;
+	unsigned int i, n = 0;
 
 	for (i = 0; i < ho->ho_nqueues; i++)
-		if (atomic_read(&ho->ho_queues[i].q_writers))
-			return true;
-	return false;
+		n += atomic_read(&ho->ho_queues[i].q_writers);
+	return n;
 }
 
 /* No writer is left, or there is no need to wait for them any more. */
 static bool fence_is_quiet(struct tapxfer_handover *ho)
 {
 	return !(READ_ONCE(ho->ho_fence) & TAPXFER_FENCE_WRITE) ||
-	       !fence_has_writers(ho);
+	       !fence_writers(ho);
 }
 
 /**
@@ -501,13 +513,17 @@ static bool fence_is_quiet(struct tapxfer_handover *ho)
  */
 int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms)
 {
+	unsigned int writers;
 	long left;
 
 	/* Pairs with the barrier in fence_writer_enter(). */
 	smp_mb();
+	writers = fence_writers(ho);
 	left = wait_event_interruptible_timeout(ho->ho_wait,
 						fence_is_quiet(ho),
 						msecs_to_jiffies(timeout_ms));
+	if (writers && trace_tapxfer_writers_enabled())
+		trace_tapxfer_writers(ho, writers, fence_writers(ho), !left);
 	if (left < 0)
 		return -EINTR;
 	if (!(READ_ONCE(ho->ho_fence) & TAPXFER_FENCE_WRITE))

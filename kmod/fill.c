@@ -7,6 +7,7 @@
 #include <linux/timekeeping.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /**
  * tapxfer_fill_size - room for the longest reply
@@ -18,7 +19,8 @@ size_t tapxfer_fill_size(unsigned int nqueues)
 {
 	size_t queue = nla_total_size(0) +
 		       7 * nla_total_size(sizeof(u32)) +
-		       2 * nla_total_size(sizeof(u8));
+		       3 * nla_total_size(sizeof(u8)) +
+		       nla_total_size_64bit(sizeof(u64));
 	size_t dev = nla_total_size(0) +
 		     TAPXFER_A_DEV_MAX * nla_total_size(sizeof(u32)) +
 		     nla_total_size(IFNAMSIZ) + nla_total_size(MAX_ADDR_LEN);
@@ -155,6 +157,12 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_PENDING, q->q_ring.r_pending) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HELD, held) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_PUT_BACK, put_back) ||
+	    nla_put_u64_64bit(skb, TAPXFER_A_QUEUE_HELD_BYTES,
+			      READ_ONCE(q->q_ring.r_bytes),
+			      TAPXFER_A_QUEUE_PAD) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_DELIVERED,
+			q->q_ring.r_held - q->q_ring.r_left) ||
+	    nla_put_u8(skb, TAPXFER_A_QUEUE_FULL, !!q->q_ring.r_full) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
 			file_count(q->q_file) - 1) ||
 	    (q->q_ho->ho_claimant &&
@@ -202,16 +210,6 @@ static int fill_export(struct sk_buff *skb, struct tapxfer_handover *ho)
 	return 0;
 }
 
-static u64 handover_held(struct tapxfer_handover *ho)
-{
-	unsigned int i, put_back;
-	u64 held = 0;
-
-	for (i = 0; i < ho->ho_nqueues; i++)
-		held += tapxfer_ring_held(&ho->ho_queues[i].q_ring, &put_back);
-	return held;
-}
-
 static u64 handover_dropped(struct tapxfer_handover *ho)
 {
 	if (!tapxfer_is_live(ho))
@@ -249,9 +247,25 @@ static int fill_u64(struct sk_buff *skb, int attr, u64 value)
 
 static int fill_counts(struct sk_buff *skb, struct tapxfer_handover *ho)
 {
-	if (fill_u64(skb, TAPXFER_A_HANDOVER_HELD, handover_held(ho)) ||
+	if (fill_u64(skb, TAPXFER_A_HANDOVER_HELD, tapxfer_handover_held(ho)) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_DROPPED, handover_dropped(ho)) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_BLACKOUT, handover_blackout(ho)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int fill_memory(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	unsigned int i;
+	u64 bytes = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		bytes += READ_ONCE(ho->ho_queues[i].q_ring.r_bytes);
+	if (fill_u64(skb, TAPXFER_A_HANDOVER_HOLD_BYTES,
+		     ho->ho_budget.b_limit) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD_BYTES, bytes) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_DELIVERED,
+		     tapxfer_handover_delivered(ho)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -303,7 +317,8 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds)
 {
 	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
-	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD, handover_held(ho)) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD,
+		     tapxfer_handover_held(ho)) ||
 	    (has_export(ho) && fill_export(skb, ho)))
 		return -EMSGSIZE;
 	return fill_queues(skb, ho, fds);
@@ -355,8 +370,10 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 			  bool detail)
 {
 	unsigned long deadline = ho->ho_deadline_work.timer.expires;
-	unsigned int left = 0;
+	unsigned int i, left = 0;
 
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_sample(&ho->ho_queues[i]);
 	if (tapxfer_is_live(ho) && time_after(deadline, jiffies))
 		left = jiffies_to_msecs(deadline - jiffies);
 
@@ -368,7 +385,7 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    (ho->ho_claimant &&
 	     nla_put_u32(skb, TAPXFER_A_HANDOVER_CLAIMANT,
 			 pid_vnr(ho->ho_claimant))) ||
-	    fill_counts(skb, ho) || fill_times(skb, ho))
+	    fill_counts(skb, ho) || fill_memory(skb, ho) || fill_times(skb, ho))
 		return -EMSGSIZE;
 	if (!detail)
 		return 0;
@@ -407,6 +424,10 @@ void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
 	struct sk_buff *skb;
 	struct net *net;
+
+	if (trace_tapxfer_state_enabled())
+		trace_tapxfer_state(ho, event, tapxfer_handover_held(ho),
+				    handover_dropped(ho));
 
 	/* The device may be moved, and the namespace it left be deleted. */
 	rcu_read_lock();

@@ -31,7 +31,8 @@ int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info)
 			      TAPXFER_FEATURE_READY |
 			      TAPXFER_FEATURE_NO_FDS |
 			      TAPXFER_FEATURE_PASS |
-			      TAPXFER_FEATURE_EXCLUSIVE,
+			      TAPXFER_FEATURE_EXCLUSIVE |
+			      TAPXFER_FEATURE_HOLD_BYTES,
 			      TAPXFER_A_CAP_PAD) ||
 	    nla_put_u32(r.skb, TAPXFER_A_CAP_HOLD_DEFAULT,
 			TAPXFER_HOLD_DEFAULT) ||
@@ -42,6 +43,10 @@ int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info)
 			TAPXFER_DEADLINE_MAX) ||
 	    nla_put_u32(r.skb, TAPXFER_A_CAP_TIMEOUT_MAX,
 			TAPXFER_TIMEOUT_MAX) ||
+	    nla_put_u64_64bit(r.skb, TAPXFER_A_CAP_HOLD_BYTES_DEFAULT,
+			      TAPXFER_HOLD_BYTES_DEFAULT, TAPXFER_A_CAP_PAD) ||
+	    nla_put_u64_64bit(r.skb, TAPXFER_A_CAP_HOLD_BYTES_MAX,
+			      TAPXFER_HOLD_BYTES_MAX, TAPXFER_A_CAP_PAD) ||
 	    nla_put_u32(r.skb, TAPXFER_A_CAP_QUEUES_MAX, TAPXFER_QUEUES_MAX) ||
 	    nla_put_string(r.skb, TAPXFER_A_CAP_MODULE_VERSION,
 			   TAPXFER_VERSION)) {

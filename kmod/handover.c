@@ -133,7 +133,7 @@ int tapxfer_handover_publish(struct tapxfer_handover *ho)
 	return 0;
 }
 
-/* Device, files and rings. Under ho_lock; nobody uses them any more. */
+/* Device, files, rings and budget. Under ho_lock; nobody uses them any more. */
 static void handover_let_go(struct tapxfer_handover *ho)
 {
 	unsigned int i;
@@ -146,6 +146,7 @@ static void handover_let_go(struct tapxfer_handover *ho)
 			fput(q->q_file);
 		q->q_file = NULL;
 	}
+	tapxfer_budget_release(&ho->ho_budget);
 	netdev_put(ho->ho_dev, &ho->ho_dev_tracker);
 	WRITE_ONCE(ho->ho_dev, NULL);
 }
@@ -245,6 +246,39 @@ bool tapxfer_handover_is_last(const struct tapxfer_handover *ho)
 			return false;
 	}
 	return true;
+}
+
+/**
+ * tapxfer_handover_held - how many packets a handover holds, or has held
+ * @ho: the handover
+ *
+ * Return: packets.
+ */
+u64 tapxfer_handover_held(const struct tapxfer_handover *ho)
+{
+	unsigned int i, put_back;
+	u64 held = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		held += tapxfer_ring_held(&ho->ho_queues[i].q_ring, &put_back);
+	return held;
+}
+
+/**
+ * tapxfer_handover_delivered - how many of them the readers have taken
+ * @ho: the handover
+ *
+ * Return: packets, since the end, as of the last tapxfer_queue_sample().
+ */
+u64 tapxfer_handover_delivered(const struct tapxfer_handover *ho)
+{
+	unsigned int i;
+	u64 n = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		n += ho->ho_queues[i].q_ring.r_held -
+		     ho->ho_queues[i].q_ring.r_left;
+	return n;
 }
 
 /* Why a command cannot be done in a state, and which can; by the state. */

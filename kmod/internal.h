@@ -37,6 +37,41 @@
 #define TAPXFER_QUEUES_MAX		256U		/* tun's MAX_TAP_QUEUES */
 /* ms; a command that sleeps keeps genetlink's lock against registration */
 #define TAPXFER_TIMEOUT_MAX		1000U
+#define TAPXFER_HOLD_BYTES_DEFAULT	(256ULL << 20)	/* a handover */
+#define TAPXFER_HOLD_BYTES_MAX		(16ULL << 30)
+
+/**
+ * enum tapxfer_limit - what bounds the memory of held packets
+ * @TAPXFER_LIMIT_NONE: nothing is exhausted
+ * @TAPXFER_LIMIT_HANDOVER: the handover's hold-bytes
+ * @TAPXFER_LIMIT_USER: what the user may have in all handovers
+ * @TAPXFER_LIMIT_NETNS: what the network namespace may
+ */
+enum tapxfer_limit {
+	TAPXFER_LIMIT_NONE,
+	TAPXFER_LIMIT_HANDOVER,
+	TAPXFER_LIMIT_USER,
+	TAPXFER_LIMIT_NETNS,
+};
+
+/**
+ * struct tapxfer_budget - what a handover may take, and has taken
+ * @b_accounts: of the user who began it, and of the network namespace
+ * @b_packets: room for packets, reserved in the accounts
+ * @b_bytes: memory, charged to the accounts
+ * @b_held: of @b_bytes, what the held packets are charged with
+ * @b_limit: of @b_held
+ * @b_chunk: so much is charged at once, for a queue not to come back with each
+ *	packet
+ */
+struct tapxfer_budget {
+	struct tapxfer_account	*b_accounts[2];
+	u64			b_packets;
+	atomic64_t		b_bytes;
+	atomic64_t		b_held;
+	u64			b_limit;
+	u64			b_chunk;
+};
 
 /**
  * struct tapxfer_ring - a queue's ring, and what parking it needs
@@ -49,7 +84,20 @@
  * @r_held: packets that were in it at the unpark
  * @r_put_back: of these, given back by a vhost backend
  * @r_folded: of these, moved to the other held packets since
+ * @r_left: of the held, since the unpark, not yet taken by the reader
+ * @r_size: slots that producers may use; fewer than @r_hold in a closed ring
+ * @r_seen: the parked packets before this slot are in @r_bytes
+ * @r_seen_back: and those in the reserve from this slot on
+ * @r_bytes: memory that the held packets take
+ * @r_charged: so much of it is charged, or more
+ * @r_budget: to what
+ * @r_full: the limit that has closed the ring
+ * @r_last_slot: since the unpark, the slot with the last of the held packets
+ * @r_last: that packet, to be compared with and not to be looked into
  * @r_parked: between park and unpark
+ *
+ * The counts, and @r_parked when it is set or cleared, are under the ring's own
+ * locks.
  */
 struct tapxfer_ring {
 	struct ptr_ring		*r_ring;
@@ -61,6 +109,16 @@ struct tapxfer_ring {
 	unsigned int		r_held;
 	unsigned int		r_put_back;
 	unsigned int		r_folded;
+	unsigned int		r_left;
+	int			r_size;
+	unsigned int		r_seen;
+	int			r_seen_back;
+	u64			r_bytes;
+	u64			r_charged;
+	struct tapxfer_budget	*r_budget;
+	enum tapxfer_limit	r_full;
+	unsigned int		r_last_slot;
+	void			*r_last;
 	bool			r_parked;
 };
 
@@ -186,6 +244,7 @@ struct tapxfer_shadow {
  * @ho_id: its number
  * @ho_token: the right to go on with it
  * @ho_hold: packets a queue
+ * @ho_budget: memory and packets
  * @ho_deadline: ms from the prepare to the abort
  * @ho_info: scratch message for the driver's fill_info, used under rtnl
  * @ho_wait: tasks at the fence, and freeze waiting for writers
@@ -221,6 +280,7 @@ struct tapxfer_handover {
 	u32			ho_id;
 	u8			ho_token[TAPXFER_TOKEN_LEN];
 	unsigned int		ho_hold;
+	struct tapxfer_budget	ho_budget;
 	unsigned int		ho_deadline;
 	struct sk_buff		*ho_info;
 	wait_queue_head_t	ho_wait;
@@ -259,6 +319,7 @@ struct tapxfer_handover {
  * @dev_attr: the attribute that names the device, for errors
  * @ifindex: the device
  * @hold: packets a queue
+ * @hold_bytes: memory of held packets
  * @deadline: ms
  * @nfds: number of @fds
  * @fds: one attribute a queue file
@@ -268,6 +329,7 @@ struct tapxfer_request {
 	const struct nlattr	*dev_attr;
 	int			ifindex;
 	u32			hold;
+	u64			hold_bytes;
 	u32			deadline;
 	unsigned int		nfds;
 	const struct nlattr	*fds[TAPXFER_QUEUES_MAX];
@@ -341,6 +403,8 @@ void tapxfer_handover_unpublish(struct tapxfer_handover *ho);
 struct tapxfer_handover *tapxfer_handover_get(u32 id);
 struct tapxfer_handover *tapxfer_handover_next(unsigned long *id);
 struct tapxfer_handover *tapxfer_handover_on(struct net_device *dev);
+u64 tapxfer_handover_held(const struct tapxfer_handover *ho);
+u64 tapxfer_handover_delivered(const struct tapxfer_handover *ho);
 bool tapxfer_handover_is_last(const struct tapxfer_handover *ho);
 void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
@@ -428,6 +492,7 @@ void tapxfer_drain_resume(struct tapxfer_handover *ho);
 void tapxfer_queue_park(struct tapxfer_queue *q);
 void tapxfer_queue_fold(struct tapxfer_queue *q);
 void tapxfer_queue_unpark(struct tapxfer_queue *q);
+void tapxfer_queue_sample(struct tapxfer_queue *q);
 void tapxfer_queue_close(struct tapxfer_queue *q);
 void tapxfer_queue_open(struct tapxfer_queue *q);
 void tapxfer_queue_wake(struct tapxfer_queue *q);
@@ -435,21 +500,35 @@ void tapxfer_queue_restore_nonblock(struct tapxfer_queue *q);
 
 /* ring.c */
 int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
-		      unsigned int hold);
+		      unsigned int hold, struct tapxfer_budget *budget,
+		      struct netlink_ext_ack *extack);
 int tapxfer_ring_check(struct tapxfer_ring *r);
 void tapxfer_ring_park(struct tapxfer_ring *r);
 void tapxfer_ring_fold(struct tapxfer_ring *r);
 void tapxfer_ring_unpark(struct tapxfer_ring *r);
+bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit);
+enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r);
 unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back);
 int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 			unsigned int max);
 void tapxfer_ring_free(struct tapxfer_ring *r);
 
+/* limits.c */
+void tapxfer_limits_init(void);
+int tapxfer_budget_init(struct tapxfer_budget *b, const struct net *net,
+			u64 limit, unsigned int nqueues);
+int tapxfer_budget_reserve(struct tapxfer_budget *b, u64 packets, u64 bytes,
+			   struct netlink_ext_ack *extack);
+enum tapxfer_limit tapxfer_budget_charge(struct tapxfer_budget *b,
+					 u64 *charged, u64 bytes);
+void tapxfer_budget_release(struct tapxfer_budget *b);
+
 /* fence.c */
 int tapxfer_fence_init(void);
 void tapxfer_fence_exit(void);
 struct socket *tapxfer_fence_socket(struct file *file);
+struct tapxfer_queue *tapxfer_fence_find(struct file *file);
 bool tapxfer_fence_is_up(const struct file *file);
 int tapxfer_fence_add(struct tapxfer_queue *q);
 void tapxfer_fence_raise(struct tapxfer_queue *q);

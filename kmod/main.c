@@ -26,9 +26,11 @@
  * - drain.c: what remains to be done after the end
  * - queue.c: what is done to one queue
  * - ring.c: parking a ring
+ * - limits.c: how much memory all handovers may take
  * - fence.c: the file operations before the driver's
  * - device.c, probe.c: what the netdev and the driver's ioctls tell
  * - notifier.c: changes to a device that is being handed over
+ * - trace.c, trace.h: tracepoints
  */
 
 /* Deadlines, and claimants that exited: they wait for nobody's lock for long */
@@ -43,6 +45,7 @@ static int __init tapxfer_init(void)
 	if (!TAPXFER_CAN_UNLOAD)
 		__module_get(THIS_MODULE);
 
+	tapxfer_limits_init();
 	tapxfer_wq = alloc_workqueue("tapxfer", WQ_UNBOUND, 0);
 	if (!tapxfer_wq)
 		return -ENOMEM;

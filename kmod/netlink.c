@@ -53,6 +53,7 @@ static const struct nla_policy prepare_policy[] = {
 	[TAPXFER_A_HANDOVER_FD]		= { .type = NLA_S32 },
 	[TAPXFER_A_HANDOVER_HOLD]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_DEADLINE]	= { .type = NLA_U32 },
+	[TAPXFER_A_HANDOVER_HOLD_BYTES]	= { .type = NLA_U64 },
 };
 
 static const struct nla_policy hold_policy[] = {
@@ -62,6 +63,7 @@ static const struct nla_policy hold_policy[] = {
 	[TAPXFER_A_HANDOVER_FD]		= { .type = NLA_S32 },
 	[TAPXFER_A_HANDOVER_HOLD]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_DEADLINE]	= { .type = NLA_U32 },
+	[TAPXFER_A_HANDOVER_HOLD_BYTES]	= { .type = NLA_U64 },
 };
 
 static const struct nla_policy freeze_policy[] = {
@@ -71,6 +73,7 @@ static const struct nla_policy freeze_policy[] = {
 	[TAPXFER_A_HANDOVER_FD]		= { .type = NLA_S32 },
 	[TAPXFER_A_HANDOVER_HOLD]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_DEADLINE]	= { .type = NLA_U32 },
+	[TAPXFER_A_HANDOVER_HOLD_BYTES]	= { .type = NLA_U64 },
 	[TAPXFER_A_HANDOVER_TIMEOUT]	= { .type = NLA_U32 },
 };
 
@@ -107,32 +110,84 @@ int tapxfer_check_opener(const struct sk_buff *skb, struct genl_info *info)
 	return -EPERM;
 }
 
-/* A number that has a default, a limit of the family's, and one for anybody. */
-static int parse_limited(struct sk_buff *skb, struct genl_info *info, int attr,
-			 u32 def, u32 max, u32 *val)
-{
-	const struct nlattr *a = info->attrs[attr];
-	bool is_hold = attr == TAPXFER_A_HANDOVER_HOLD;
+/* A number that has a default, a limit of the family's, and one for anybody */
+struct limited {
+	int		attr;
+	u64		def;
+	u64		max;
+	const char	*zero;		/* what is said of 0, */
+	const char	*above_max;	/* of more than the family's limit, */
+	const char	*above_def;	/* and of more than anybody may ask for */
+};
 
-	*val = a ? nla_get_u32(a) : def;
+static const struct limited limited_hold = {
+	.attr		= TAPXFER_A_HANDOVER_HOLD,
+	.def		= TAPXFER_HOLD_DEFAULT,
+	.max		= TAPXFER_HOLD_MAX,
+	.zero		= "a hold of 0 packets would lose them all",
+	.above_max	= "hold is above hold-max, see cap-get",
+	.above_def	= "a hold above hold-default needs CAP_NET_ADMIN, see cap-get",
+};
+
+static const struct limited limited_hold_bytes = {
+	.attr		= TAPXFER_A_HANDOVER_HOLD_BYTES,
+	.def		= TAPXFER_HOLD_BYTES_DEFAULT,
+	.max		= TAPXFER_HOLD_BYTES_MAX,
+	.zero		= "a hold of 0 bytes would lose all packets",
+	.above_max	= "hold-bytes is above hold-bytes-max, see cap-get",
+	.above_def	= "hold-bytes above hold-bytes-default needs CAP_NET_ADMIN, see cap-get",
+};
+
+static const struct limited limited_deadline = {
+	.attr		= TAPXFER_A_HANDOVER_DEADLINE,
+	.def		= TAPXFER_DEADLINE_DEFAULT,
+	.max		= TAPXFER_DEADLINE_MAX,
+	.zero		= "a deadline of 0 ms would abort at once",
+	.above_max	= "deadline is above deadline-max, see cap-get",
+	.above_def	= "a deadline above deadline-default needs CAP_NET_ADMIN, see cap-get",
+};
+
+static int parse_limited(struct sk_buff *skb, struct genl_info *info,
+			 const struct limited *l, u64 *val)
+{
+	const struct nlattr *a = info->attrs[l->attr];
+
+	*val = l->def;
+	if (a)
+		*val = nla_len(a) == sizeof(u64) ? nla_get_u64(a) :
+						   nla_get_u32(a);
 	if (!*val) {
-		tapxfer_set_err(info->extack, a, is_hold ?
-				"a hold of 0 packets would lose them all" :
-				"a deadline of 0 ms would abort at once");
+		tapxfer_set_err(info->extack, a, l->zero);
 		return -EINVAL;
 	}
-	if (*val > max) {
-		tapxfer_set_err(info->extack, a, is_hold ?
-				"hold is above hold-max, see cap-get" :
-				"deadline is above deadline-max, see cap-get");
+	if (*val > l->max) {
+		tapxfer_set_err(info->extack, a, l->above_max);
 		return -ERANGE;
 	}
-	if (*val > def && !caller_is_admin(skb, genl_info_net(info))) {
-		tapxfer_set_err(info->extack, a, is_hold ?
-				"a hold above hold-default needs CAP_NET_ADMIN, see cap-get" :
-				"a deadline above deadline-default needs CAP_NET_ADMIN, see cap-get");
+	if (*val > l->def && !caller_is_admin(skb, genl_info_net(info))) {
+		tapxfer_set_err(info->extack, a, l->above_def);
 		return -EPERM;
 	}
+	return 0;
+}
+
+/* What bounds a handover. */
+static int parse_limits(struct sk_buff *skb, struct genl_info *info,
+			struct tapxfer_request *req)
+{
+	u64 hold, deadline;
+	int err;
+
+	err = parse_limited(skb, info, &limited_hold, &hold);
+	if (!err)
+		err = parse_limited(skb, info, &limited_hold_bytes,
+				    &req->hold_bytes);
+	if (!err)
+		err = parse_limited(skb, info, &limited_deadline, &deadline);
+	if (err)
+		return err;
+	req->hold = hold;
+	req->deadline = deadline;
 	return 0;
 }
 
@@ -187,12 +242,7 @@ static struct tapxfer_handover *begin_new(struct sk_buff *skb,
 	req->net = genl_info_net(info);
 	req->dev_attr = info->attrs[TAPXFER_A_HANDOVER_IFINDEX];
 	req->ifindex = nla_get_u32(req->dev_attr);
-	err = parse_limited(skb, info, TAPXFER_A_HANDOVER_HOLD,
-			    TAPXFER_HOLD_DEFAULT, TAPXFER_HOLD_MAX, &req->hold);
-	if (!err)
-		err = parse_limited(skb, info, TAPXFER_A_HANDOVER_DEADLINE,
-				    TAPXFER_DEADLINE_DEFAULT,
-				    TAPXFER_DEADLINE_MAX, &req->deadline);
+	err = parse_limits(skb, info, req);
 	if (!err)
 		err = parse_fds(info, req);
 	ho = err ? ERR_PTR(err) : tapxfer_prepare(req, info->extack);
@@ -275,6 +325,7 @@ static struct tapxfer_handover *begin(struct sk_buff *skb,
 	if (info->attrs[TAPXFER_A_HANDOVER_IFINDEX] ||
 	    info->attrs[TAPXFER_A_HANDOVER_FD] ||
 	    info->attrs[TAPXFER_A_HANDOVER_HOLD] ||
+	    info->attrs[TAPXFER_A_HANDOVER_HOLD_BYTES] ||
 	    info->attrs[TAPXFER_A_HANDOVER_DEADLINE]) {
 		NL_SET_ERR_MSG(info->extack,
 			       "give a handover's id and token, or what a new one needs, not both");

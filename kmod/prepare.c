@@ -126,11 +126,8 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 	if (err)
 		return err;
 
-	err = tapxfer_ring_init(&q->q_ring, ring, ho->ho_hold);
-	if (err)
-		NL_SET_ERR_MSG(extack,
-			       "no memory for a queue's ring, ask for a smaller hold");
-	return err;
+	return tapxfer_ring_init(&q->q_ring, ring, ho->ho_hold, &ho->ho_budget,
+				 extack);
 }
 
 static int prepare_queues(struct tapxfer_handover *ho,
@@ -267,6 +264,12 @@ struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,
 		NL_SET_ERR_MSG(extack, "no memory for a handover");
 		goto out;
 	}
+	err = tapxfer_budget_init(&ho->ho_budget, req->net, req->hold_bytes,
+				  req->nfds);
+	if (err) {
+		NL_SET_ERR_MSG(extack, "no memory for a handover");
+		goto out_unpublish;
+	}
 	err = prepare_dev(ho, req, &pd, extack);
 	if (!err)
 		err = prepare_queues(ho, req, &pd, extack);
@@ -275,6 +278,7 @@ struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,
 	if (!err)
 		return ho;
 
+out_unpublish:
 	tapxfer_handover_unpublish(ho);
 out:
 	tapxfer_handover_put(ho);

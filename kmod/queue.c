@@ -5,10 +5,43 @@
 #include <linux/poll.h>
 
 #include "internal.h"
+#include "trace.h"
 
-/* Stands in for sk_data_ready while readers must not be woken. */
+static void queue_full(struct tapxfer_queue *q, enum tapxfer_limit limit)
+{
+	if (limit)
+		trace_tapxfer_full(q, limit);
+}
+
+/*
+ * Stands in for sk_data_ready while readers must not be woken. The driver calls
+ * it when it has put a packet into the ring, or some of an XDP redirect; it is in
+ * an RCU section, which keeps the handover.
+ */
 static void held_data_ready(struct sock *sk)
 {
+	void (*ready)(struct sock *sk);
+	enum tapxfer_limit limit;
+	struct tapxfer_queue *q;
+	bool parked = false;
+
+	rcu_read_lock();
+	q = tapxfer_fence_find(sk->sk_socket->file);
+	if (q) {
+		parked = tapxfer_ring_look(&q->q_ring, &limit);
+		queue_full(q, limit);
+	}
+	rcu_read_unlock();
+	if (parked)
+		return;
+
+	/* The driver fetched us just before the unpark. Either it is seen here
+	 * who is to be told, or the thaw's wakeup comes after the packet.
+	 */
+	smp_mb();
+	ready = READ_ONCE(sk->sk_data_ready);
+	if (ready != held_data_ready)
+		ready(sk);
 }
 
 /**
@@ -22,6 +55,8 @@ void tapxfer_queue_park(struct tapxfer_queue *q)
 	q->q_data_ready = q->q_sk->sk_data_ready;
 	WRITE_ONCE(q->q_sk->sk_data_ready, held_data_ready);
 	tapxfer_ring_park(&q->q_ring);
+	trace_tapxfer_park(q);
+	queue_full(q, q->q_ring.r_full);
 }
 
 /**
@@ -44,7 +79,22 @@ void tapxfer_queue_unpark(struct tapxfer_queue *q)
 	if (!q->q_ring.r_parked)
 		return;
 	tapxfer_ring_unpark(&q->q_ring);
+	trace_tapxfer_unpark(q);
 	WRITE_ONCE(q->q_sk->sk_data_ready, q->q_data_ready);
+}
+
+/**
+ * tapxfer_queue_sample - bring a queue's counts up to date
+ * @q: a queue whose file is held
+ *
+ * What is held and its memory while the ring is parked, what is left of it
+ * after.
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_queue_sample(struct tapxfer_queue *q)
+{
+	queue_full(q, tapxfer_ring_sample(&q->q_ring));
 }
 
 /**

@@ -2,6 +2,8 @@
 /*
  * Parking a queue's ring.
  */
+#include <net/xdp.h>
+
 #include "internal.h"
 
 /**
@@ -34,6 +36,25 @@
  * ptr_ring_unconsume(), which moves the consumers' index down. They land in the
  * reserve. They are older than what is held, so unpark makes the reserve part
  * of the ring: consumers then start in the reserve and turn round to slot 0.
+ *
+ * The memory of what is held is bounded as well. Whoever is told that packets
+ * came (queue.c) has a look: adds the memory of those that came since the last
+ * look and charges it to the budget (limits.c). When that is exhausted the ring
+ * is closed at its present fill: its size becomes the number of packets in it,
+ * and the producers' index 0, where they find a packet, and see a full ring. The
+ * reserve and the consumers' slot stay where they are. unpark gives the ring its
+ * size back and sends producers on behind the last packet, so that a closed ring
+ * ends as any other does. A ring of no packet cannot be closed like that (a size
+ * of 0 would have a vhost backend throw away what it gives back): it is closed
+ * with its first.
+ *
+ * A look walks over slots, and must not meet a consumer there. A parked ring has
+ * none, but for those past the fence (see ring_was_read()), so it takes both
+ * locks; consumer_lock, which readers take with softirqs enabled, by trying. A
+ * look that did not get it leaves its packets to the next one.
+ *
+ * After the unpark the slot and the address of the last held packet tell how many
+ * of them are left.
  *
  * Unhappy paths: a hold below the number of packets present is refused before
  * anything moved. A parked ring must be unparked before the driver purges it,
@@ -71,6 +92,18 @@ static void **ring_array(unsigned int slots)
 	return kvcalloc(slots, sizeof(void *), GFP_KERNEL_ACCOUNT);
 }
 
+/* Consumers clear slots in batches: finish the batch that is begun, or it would
+ * be taken for packets.
+ */
+static void ring_finish_batch(struct ptr_ring *ring)
+{
+	int i;
+
+	for (i = ring->consumer_tail; i < ring->consumer_head; i++)
+		ring->queue[i] = NULL;
+	ring->consumer_tail = ring->consumer_head;
+}
+
 /*
  * Copy the packets of an unparked ring, oldest first, or just count them when
  * @to is NULL. Returns their number, or -ENOSPC when there are more than @max;
@@ -84,13 +117,7 @@ static int ring_copy(struct ptr_ring *ring, void **to, unsigned int max)
 	if (!ring->size)
 		return 0;
 
-	/* Consumers clear slots in batches: finish the batch that is begun, or
-	 * it would be taken for packets.
-	 */
-	for (i = ring->consumer_tail; i < ring->consumer_head; i++)
-		ring->queue[i] = NULL;
-	ring->consumer_tail = ring->consumer_head;
-
+	ring_finish_batch(ring);
 	i = ring->consumer_head;
 	while (ring->queue[i] && n < ring->size) {
 		if (n == max)
@@ -116,23 +143,138 @@ static void **ring_swap(struct ptr_ring *ring, void **queue, unsigned int size,
 	return old;
 }
 
+/*
+ * Whether the ring is still as it was parked. Nobody resizes a parked ring of a
+ * device that is being handed over; but a mistake about which device that is
+ * must not become one about whose memory this is.
+ */
+static bool ring_is_ours(const struct tapxfer_ring *r)
+{
+	return r->r_ring->queue == r->r_array && r->r_ring->size == r->r_size;
+}
+
+/*
+ * A consumer past the fence (the driver's purge of a queue that is detached, a
+ * reader that has slept in the driver since before the prepare) sees what a
+ * vhost backend gave back, takes one, and turns round to slot 0.
+ */
+static bool ring_was_read(const struct tapxfer_ring *r)
+{
+	return r->r_ring->consumer_head < (int)r->r_hold;
+}
+
+/* Packets before the reserve of a parked ring that was not read. */
+static unsigned int ring_fill(const struct ptr_ring *ring)
+{
+	if (!ring->producer && ring->queue[0])
+		return ring->size;
+	return ring->producer;
+}
+
+static unsigned int packet_memory(void *ptr)
+{
+	if (tun_is_xdp_frame(ptr))
+		return tun_ptr_to_xdp(ptr)->frame_sz;
+	return ((struct sk_buff *)ptr)->truesize;
+}
+
+/* Let producers see a full ring. */
+static void ring_close(struct tapxfer_ring *r, unsigned int n)
+{
+	__ptr_ring_set_size(r->r_ring, n);
+	r->r_ring->producer = 0;
+	r->r_size = n;
+}
+
+static void ring_reopen(struct tapxfer_ring *r)
+{
+	__ptr_ring_set_size(r->r_ring, r->r_hold);
+	r->r_ring->producer = r->r_size;
+	r->r_size = r->r_hold;
+}
+
+/*
+ * Charge what has come since the last look, and close the ring if that is too
+ * much. Returns the limit that has closed it now. Under the ring's locks.
+ */
+static enum tapxfer_limit ring_look(struct tapxfer_ring *r)
+{
+	struct ptr_ring *ring = r->r_ring;
+	enum tapxfer_limit limit;
+	unsigned int n;
+
+	/* What was counted remains what was held at most. */
+	if (!ring_is_ours(r) || ring_was_read(r))
+		return TAPXFER_LIMIT_NONE;
+
+	n = ring_fill(ring);
+	while (r->r_seen < n)
+		r->r_bytes += packet_memory(ring->queue[r->r_seen++]);
+	while (r->r_seen_back > ring->consumer_head)
+		r->r_bytes += packet_memory(ring->queue[--r->r_seen_back]);
+
+	limit = tapxfer_budget_charge(r->r_budget, &r->r_charged, r->r_bytes);
+	if (!limit || r->r_full || !n || n == r->r_hold)
+		return TAPXFER_LIMIT_NONE;
+	ring_close(r, n);
+	r->r_full = limit;
+	return limit;
+}
+
+/**
+ * tapxfer_ring_look - have a look at what came into a parked ring
+ * @r: a ring
+ * @limit: what has closed the ring now, if anything has
+ *
+ * Context: any in which the driver produces; RCU keeps the handover.
+ * Return: whether the ring is parked.
+ */
+bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit)
+{
+	unsigned long flags;
+	bool parked;
+
+	*limit = TAPXFER_LIMIT_NONE;
+	if (!spin_trylock_irqsave(&r->r_ring->consumer_lock, flags))
+		return READ_ONCE(r->r_parked);
+	spin_lock(&r->r_ring->producer_lock);
+	parked = r->r_parked;
+	if (parked)
+		*limit = ring_look(r);
+	ring_unlock(r->r_ring, flags);
+	return parked;
+}
+
 /**
  * tapxfer_ring_init - get ready to park a ring
  * @r: to be filled in
  * @ring: the driver's ring; must outlive @r
  * @hold: packets that the parked ring shall take, 1 to TAPXFER_HOLD_MAX
+ * @budget: to charge for them, and for the room
+ * @extack: for errors
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, -EDQUOT or -ENOMEM.
  */
 int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
-		      unsigned int hold)
+		      unsigned int hold, struct tapxfer_budget *budget,
+		      struct netlink_ext_ack *extack)
 {
 	unsigned int slots = max_t(unsigned int, hold, READ_ONCE(ring->size));
+	int err;
 
-	/* Once more the reserve, for what tapxfer_ring_fold() does. */
+	err = tapxfer_budget_reserve(budget, hold,
+				     (slots + 2 * RING_RESERVE + 1) *
+				     sizeof(void *), extack);
+	if (err)
+		return err;
+	/* Twice the reserve, for what tapxfer_ring_fold() does. */
 	r->r_spare = ring_array(slots + 2 * RING_RESERVE + 1);
-	if (!r->r_spare)
+	if (!r->r_spare) {
+		NL_SET_ERR_MSG(extack,
+			       "no memory for a queue's ring, ask for a smaller hold");
 		return -ENOMEM;
+	}
+	r->r_budget = budget;
 	r->r_ring = ring;
 	r->r_hold = hold;
 	r->r_slots = slots;
@@ -167,7 +309,8 @@ int tapxfer_ring_check(struct tapxfer_ring *r)
  * @r: a ring that passed tapxfer_ring_check()
  *
  * Cannot fail: packets that came since the check, past the number to be held,
- * are held as well.
+ * are held as well, and so is what is past the limits in bytes: then the ring is
+ * closed at once, see r_full.
  */
 void tapxfer_ring_park(struct tapxfer_ring *r)
 {
@@ -183,47 +326,27 @@ void tapxfer_ring_park(struct tapxfer_ring *r)
 	ring->consumer_head = r->r_hold + RING_RESERVE;
 	ring->consumer_tail = r->r_hold + RING_RESERVE;
 	r->r_array = ring->queue;
+	r->r_size = ring->size;
+	r->r_seen_back = ring->consumer_head;
 	r->r_pending = n;
-	r->r_parked = true;
+	WRITE_ONCE(r->r_parked, true);
+	ring_look(r);
 	ring_unlock(ring, flags);
-}
-
-/*
- * Whether the ring is still as it was parked. Nobody resizes a parked ring of a
- * device that is being handed over; but a mistake about which device that is
- * must not become one about whose memory this is.
- */
-static bool ring_is_ours(const struct tapxfer_ring *r)
-{
-	return r->r_ring->queue == r->r_array && r->r_ring->size == r->r_hold;
-}
-
-/*
- * A consumer past the fence (the driver's purge of a queue that is detached, a
- * reader that has slept in the driver since before the prepare) sees what a
- * vhost backend gave back, takes one, and turns round to slot 0.
- */
-static bool ring_was_read(const struct tapxfer_ring *r)
-{
-	return r->r_ring->consumer_head < (int)r->r_hold;
 }
 
 /* Packets in a parked ring; under its locks. */
 static unsigned int ring_count(const struct tapxfer_ring *r,
 			       unsigned int *put_back)
 {
-	struct ptr_ring *ring = r->r_ring;
-	unsigned int n = ring->producer;
+	unsigned int n;
 
 	if (ring_was_read(r)) {
 		*put_back = 0;
-		return ring_copy(ring, NULL, r->r_hold);
+		return ring_copy(r->r_ring, NULL, r->r_hold);
 	}
-	if (!n && ring->queue[0])
-		n = r->r_hold;
-	n += r->r_hold + RING_RESERVE - ring->consumer_head;
-	*put_back = r->r_folded + r->r_hold + RING_RESERVE - ring->consumer_head;
-	return n;
+	n = r->r_hold + RING_RESERVE - r->r_ring->consumer_head;
+	*put_back = n + r->r_folded;
+	return n + ring_fill(r->r_ring);
 }
 
 /**
@@ -241,9 +364,7 @@ void tapxfer_ring_fold(struct tapxfer_ring *r)
 	void *reserve[RING_RESERVE];
 	unsigned int n, back, head;
 	unsigned long flags;
-
-	if (!r->r_parked)
-		return;
+	bool closed;
 
 	flags = ring_lock(ring);
 	if (!r->r_parked || r->r_folded || !ring_is_ours(r) || ring_was_read(r))
@@ -252,21 +373,25 @@ void tapxfer_ring_fold(struct tapxfer_ring *r)
 	back = r->r_hold + RING_RESERVE - head;
 	if (!back)
 		goto out;
-	n = ring->producer;
-	if (!n && ring->queue[0])
-		n = r->r_hold;
+	ring_look(r);
+	n = ring_fill(ring);
+	closed = r->r_size != r->r_hold;
 
 	memcpy(reserve, ring->queue + head, back * sizeof(void *));
 	memset(ring->queue + head, 0, back * sizeof(void *));
 	memmove(ring->queue + back, ring->queue, n * sizeof(void *));
 	memcpy(ring->queue, reserve, back * sizeof(void *));
+	n += back;
 
 	r->r_folded = back;
 	r->r_hold += RING_RESERVE;
-	__ptr_ring_set_size(ring, r->r_hold);
-	ring->producer = n + back < r->r_hold ? n + back : 0;
+	r->r_size = closed ? n : r->r_hold;
+	__ptr_ring_set_size(ring, r->r_size);
+	ring->producer = n < r->r_size ? n : 0;
 	ring->consumer_head = r->r_hold + RING_RESERVE;
-	ring->consumer_tail = r->r_hold + RING_RESERVE;
+	ring->consumer_tail = ring->consumer_head;
+	r->r_seen = n;
+	r->r_seen_back = ring->consumer_head;
 out:
 	ring_unlock(ring, flags);
 }
@@ -280,6 +405,46 @@ static void ring_drop_reserve(struct tapxfer_ring *r)
 			tun_ptr_free(r->r_array[i]);
 		r->r_array[i] = NULL;
 	}
+}
+
+/* Where an unparked ring has the last of the held packets that are left. */
+static void ring_mark(struct tapxfer_ring *r)
+{
+	struct ptr_ring *ring = r->r_ring;
+
+	r->r_array = ring->queue;
+	r->r_size = ring->size;
+	if (!r->r_left)
+		return;
+	r->r_last_slot = (ring->consumer_head + r->r_left - 1) % ring->size;
+	r->r_last = ring->queue[r->r_last_slot];
+}
+
+/* How many held packets are left in an unparked ring; under its locks. */
+static void ring_count_left(struct tapxfer_ring *r)
+{
+	struct ptr_ring *ring = r->r_ring;
+	int head = ring->consumer_head, size = ring->size;
+	unsigned int i;
+
+	/* Or the device's next handover has parked it. */
+	if (!r->r_left || !size || head >= size)
+		return;
+	ring_finish_batch(ring);
+
+	if (ring_is_ours(r)) {
+		i = (r->r_last_slot + size - head) % size;
+		if (ring->queue[r->r_last_slot] != r->r_last)
+			i = r->r_held;
+	} else {
+		/* The driver has resized it. */
+		for (i = 0; i < r->r_held && i < size; i++)
+			if (ring->queue[(head + i) % size] == r->r_last)
+				break;
+	}
+	/* One slot after the other may have it, if its memory was used anew. */
+	r->r_left = i < r->r_held && i < size ? i + 1 : 0;
+	ring_mark(r);
 }
 
 /**
@@ -297,10 +462,12 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 		return;
 
 	flags = ring_lock(ring);
-	r->r_parked = false;
 	if (WARN_ON_ONCE(!ring_is_ours(r)))
 		goto out;
+	ring_look(r);
 	r->r_held = ring_count(r, &r->r_put_back);
+	if (r->r_size != r->r_hold && !ring_was_read(r))
+		ring_reopen(r);
 	if (ring_was_read(r)) {
 		/* The indices are those of a ring of this size already. What
 		 * is left of the reserve is older than what was taken.
@@ -317,8 +484,32 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 			ring->producer = r->r_hold;
 		__ptr_ring_set_size(ring, r->r_hold + RING_RESERVE);
 	}
+	r->r_left = r->r_held;
+	ring_mark(r);
 out:
+	WRITE_ONCE(r->r_parked, false);
 	ring_unlock(ring, flags);
+}
+
+/**
+ * tapxfer_ring_sample - bring a ring's counts up to date
+ * @r: the ring, parked or not
+ *
+ * Context: process; the ring's file is held.
+ * Return: the limit that has closed the ring now, if one has.
+ */
+enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r)
+{
+	enum tapxfer_limit limit = TAPXFER_LIMIT_NONE;
+	unsigned long flags;
+
+	flags = ring_lock(r->r_ring);
+	if (r->r_parked)
+		limit = ring_look(r);
+	else
+		ring_count_left(r);
+	ring_unlock(r->r_ring, flags);
+	return limit;
 }
 
 /**
@@ -378,11 +569,13 @@ int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 		return -ENOMEM;
 
 	flags = ring_lock(ring);
+	ring_count_left(r);
 	n = ring_copy(ring, queue, max);
 	if (n >= 0) {
 		queue = ring_swap(ring, queue, len, n);
 		WRITE_ONCE(ring->consumer_head, 0);
 		ring->consumer_tail = 0;
+		ring_mark(r);
 	}
 	ring_unlock(ring, flags);
 

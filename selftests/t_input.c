@@ -706,11 +706,12 @@ static const struct {
 } takes[] = {
 #define A(name)		(1U << TAPXFER_A_HANDOVER_##name)
 	{ TAPXFER_CMD_HANDOVER_GET, A(ID) },
-	{ TAPXFER_CMD_PREPARE, A(IFINDEX) | A(FD) | A(HOLD) | A(DEADLINE) },
+	{ TAPXFER_CMD_PREPARE, A(IFINDEX) | A(FD) | A(HOLD) | A(HOLD_BYTES) |
+			       A(DEADLINE) },
 	{ TAPXFER_CMD_HOLD, A(ID) | A(TOKEN) | A(IFINDEX) | A(FD) | A(HOLD) |
-			    A(DEADLINE) },
+			    A(HOLD_BYTES) | A(DEADLINE) },
 	{ TAPXFER_CMD_FREEZE, A(ID) | A(TOKEN) | A(IFINDEX) | A(FD) | A(HOLD) |
-			      A(DEADLINE) | A(TIMEOUT) },
+			      A(HOLD_BYTES) | A(DEADLINE) | A(TIMEOUT) },
 	{ TAPXFER_CMD_CLAIM, A(ID) | A(TOKEN) },
 	{ TAPXFER_CMD_THAW, A(ID) | A(TOKEN) },
 	{ TAPXFER_CMD_ABORT, A(ID) | A(TOKEN) },
@@ -724,6 +725,14 @@ static const struct {
 static bool is_token(uint8_t cmd, unsigned int attr)
 {
 	return cmd != TAPXFER_CMD_DEV_GET && attr == TAPXFER_A_HANDOVER_TOKEN;
+}
+
+static size_t size_of(uint8_t cmd, unsigned int attr)
+{
+	if (is_token(cmd, attr))
+		return TAPXFER_TOKEN_LEN;
+	return cmd != TAPXFER_CMD_DEV_GET &&
+	       attr == TAPXFER_A_HANDOVER_HOLD_BYTES ? 8 : 4;
 }
 
 /* Beyond the command's highest; below it; where it takes none at all */
@@ -777,7 +786,7 @@ TEST_F(input, attributes_of_a_wrong_size)
 
 			for (j = 0; j < ARRAY_SIZE(sizes); j++) {
 				if (!(takes[i].attrs & 1U << attr) ||
-				    sizes[j] == (token ? 16 : 4))
+				    sizes[j] == size_of(takes[i].cmd, attr))
 					continue;
 				genl_new(&self->g, takes[i].cmd);
 				mnl_attr_put(self->g.req, attr, sizes[j],

@@ -50,6 +50,30 @@ int xfer_begin(struct xfer *x, const struct tap *tap, enum tapxfer_state state,
 	return err;
 }
 
+int xfer_begin_raw(struct xfer *x, struct genl *g, const struct tap *tap,
+		   uint8_t cmd, uint32_t hold, uint64_t bytes,
+		   uint32_t deadline)
+{
+	const struct nlattr *token;
+	int err;
+
+	genl_begin(g, cmd, tap->ifindex, tap->fds, tap->n);
+	if (hold)
+		mnl_attr_put_u32(g->req, TAPXFER_A_HANDOVER_HOLD, hold);
+	if (bytes)
+		mnl_attr_put_u64(g->req, TAPXFER_A_HANDOVER_HOLD_BYTES, bytes);
+	mnl_attr_put_u32(g->req, TAPXFER_A_HANDOVER_DEADLINE,
+			 deadline ?: XFER_PATIENCE_MS);
+	err = genl_talk(g);
+	token = genl_attr(g, TAPXFER_A_HANDOVER_TOKEN);
+	x->id = 0;
+	if (err || !token)
+		return err ?: -EPROTO;
+	x->id = genl_u32(g, TAPXFER_A_HANDOVER_ID);
+	memcpy(&x->token, mnl_attr_get_payload(token), TAPXFER_TOKEN_LEN);
+	return 0;
+}
+
 int xfer_hold(struct xfer *x)
 {
 	return tapxfer_hold_id(x->tx, x->id, &x->token, NULL, answer(x));

@@ -9,6 +9,7 @@
 
 #include <tapxfer/tapxfer.h>
 
+#include "genl.h"
 #include "tap.h"
 
 struct xfer {
@@ -30,6 +31,10 @@ void xfer_close(struct xfer *x);
 /* From the tap's files to that state; @hold, @deadline: 0 for a default. */
 int xfer_begin(struct xfer *x, const struct tap *tap, enum tapxfer_state state,
 	       uint32_t hold, uint32_t deadline);
+/* The same with a bound in bytes, 0 for the default, by the command @cmd. */
+int xfer_begin_raw(struct xfer *x, struct genl *g, const struct tap *tap,
+		   uint8_t cmd, uint32_t hold, uint64_t bytes,
+		   uint32_t deadline);
 /* The commands on the handover: 0 or -errno. */
 int xfer_hold(struct xfer *x);
 int xfer_freeze(struct xfer *x);
