@@ -124,6 +124,7 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 	err = tapxfer_handover_check_live(ho, extack);
 	if (err)
 		goto out;
+	tapxfer_violation_look(ho);
 	err = tapxfer_check_queues(ho, extack);
 	if (err)
 		goto out;

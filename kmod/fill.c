@@ -249,6 +249,13 @@ static int fill_counts(struct sk_buff *skb, struct tapxfer_handover *ho)
 	return 0;
 }
 
+static int fill_violated(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (!ho->ho_violated)
+		return 0;
+	return nla_put_u32(skb, TAPXFER_A_HANDOVER_VIOLATED, ho->ho_violated);
+}
+
 static int fill_times(struct sk_buff *skb, struct tapxfer_handover *ho)
 {
 	if (fill_u64(skb, TAPXFER_A_HANDOVER_PREPARED_AT, ho->ho_prepared_at) ||
@@ -295,6 +302,7 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 {
 	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD, handover_held(ho)) ||
+	    fill_violated(skb, ho) ||
 	    (has_export(ho) && fill_export(skb, ho)))
 		return -EMSGSIZE;
 	return fill_queues(skb, ho, fds);
@@ -310,7 +318,8 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
  */
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho)
 {
-	if (fill_who(skb, ho) || fill_counts(skb, ho))
+	if (fill_who(skb, ho) || fill_counts(skb, ho) ||
+	    fill_violated(skb, ho))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -341,7 +350,8 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    (ho->ho_claimant &&
 	     nla_put_u32(skb, TAPXFER_A_HANDOVER_CLAIMANT,
 			 pid_vnr(ho->ho_claimant))) ||
-	    fill_counts(skb, ho) || fill_times(skb, ho))
+	    fill_counts(skb, ho) || fill_times(skb, ho) ||
+	    fill_violated(skb, ho))
 		return -EMSGSIZE;
 	if (!detail)
 		return 0;
@@ -362,7 +372,7 @@ static int fill_event(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    fill_u64(skb, TAPXFER_A_HANDOVER_TIME, ktime_get_ns()) ||
 	    fill_who(skb, ho) ||
 	    nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
-	    fill_counts(skb, ho))
+	    fill_counts(skb, ho) || fill_violated(skb, ho))
 		return -EMSGSIZE;
 	genlmsg_end(skb, hdr);
 	return 0;

@@ -127,6 +127,24 @@ struct tapxfer_dev_state {
 	int			sndbuf;
 };
 
+/**
+ * struct tapxfer_seen - what a frozen device was when it was last looked at
+ *
+ * Pointers are compared, and never followed.
+ */
+struct tapxfer_seen {
+	const struct net	*net;
+	char			name[IFNAMSIZ];
+	netdev_features_t	features;
+	struct {
+		const void	*prog;
+		const void	*link;
+		u64		id;
+	} xdp[__MAX_XDP_MODE];
+	bool			carrier;
+	unsigned int		queues;
+};
+
 /* What the fence keeps out, struct tapxfer_handover.ho_fence */
 #define TAPXFER_FENCE_READ	BIT(0)	/* reads, and poll's IN */
 #define TAPXFER_FENCE_WRITE	BIT(1)	/* writes, poll's OUT, setter ioctls */
@@ -154,6 +172,9 @@ struct tapxfer_dev_state {
  * @ho_dev: the device, with a reference; NULL once it is gone
  * @ho_dev_tracker: of that reference
  * @ho_export: the device as it was frozen
+ * @ho_seen: what it is compared with since
+ * @ho_violated: enum tapxfer_violation: how it has differed
+ * @ho_setter: the task that applies the claimant's settings, or NULL
  * @ho_claimant: thread group that has claimed the files
  * @ho_claimant_wait: in @ho_claimant's queue of pidfd waiters
  * @ho_tx_dropped: the device's tx_dropped at the hold
@@ -188,6 +209,9 @@ struct tapxfer_handover {
 	struct net_device	*ho_dev;
 	netdevice_tracker	ho_dev_tracker;
 	struct tapxfer_dev_state ho_export;
+	struct tapxfer_seen	ho_seen;
+	u32			ho_violated;
+	const struct task_struct *ho_setter;
 	struct pid		*ho_claimant;
 	wait_queue_entry_t	ho_claimant_wait;
 	u64			ho_tx_dropped;
@@ -304,6 +328,14 @@ static inline bool tapxfer_is_live(const struct tapxfer_handover *ho)
 	return state && state != TAPXFER_STATE_DRAINING;
 }
 
+/* Its state is exported and shall stay true. Under ho_lock. */
+static inline bool tapxfer_is_frozen(const struct tapxfer_handover *ho)
+{
+	return ho->ho_state == TAPXFER_STATE_FROZEN ||
+	       ho->ho_state == TAPXFER_STATE_CLAIMED ||
+	       ho->ho_state == TAPXFER_STATE_READY;
+}
+
 /* steps.c */
 int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack);
 int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
@@ -408,6 +440,13 @@ int tapxfer_probe_flags(struct file *file, const struct tapxfer_scratch *s,
 			u32 *flags);
 int tapxfer_probe_state(struct file *file, const struct tapxfer_scratch *s,
 			struct tapxfer_dev_state *st);
+
+/* violation.c */
+void tapxfer_violation_base(struct tapxfer_handover *ho);
+void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits);
+void tapxfer_violation_look(struct tapxfer_handover *ho);
+void tapxfer_violation_leave(struct tapxfer_handover *ho);
+void tapxfer_violation_arrive(struct tapxfer_handover *ho);
 
 /* notifier.c */
 int tapxfer_notifier_init(void);

@@ -25,6 +25,7 @@
  * - fence.c: the file operations before the driver's
  * - device.c, probe.c: what the netdev and the driver's ioctls tell
  * - notifier.c: changes to a device that is being handed over
+ * - violation.c: those of them that cannot be refused
  */
 
 /* Deadlines, and claimants that exited: they wait for nobody's lock for long */

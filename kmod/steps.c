@@ -158,6 +158,7 @@ static int freeze_commit(struct tapxfer_handover *ho,
 	if (!err) {
 		st->sndbuf = ho->ho_queues[0].q_sndbuf;
 		ho->ho_export = *st;
+		tapxfer_violation_base(ho);
 		ho->ho_state = TAPXFER_STATE_FROZEN;
 		ho->ho_frozen_at = ktime_get_ns();
 		tapxfer_event(ho, TAPXFER_EVENT_FROZEN);
@@ -285,6 +286,7 @@ int tapxfer_thaw(struct tapxfer_handover *ho, struct sk_buff *reply,
 {
 	int err;
 
+	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
 	if (!err && ho->ho_state != TAPXFER_STATE_CLAIMED) {
@@ -293,11 +295,13 @@ int tapxfer_thaw(struct tapxfer_handover *ho, struct sk_buff *reply,
 		err = -ECANCELED;
 	}
 	if (!err) {
+		tapxfer_violation_look(ho);
 		handover_end(ho, TAPXFER_EVENT_THAWED);
 		tapxfer_fill_ended(reply, ho);
 		tapxfer_drain_start(ho);
 	}
 	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
 	return err;
 }
 
