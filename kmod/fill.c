@@ -17,7 +17,7 @@
 size_t tapxfer_fill_size(unsigned int nqueues)
 {
 	size_t queue = nla_total_size(0) +
-		       6 * nla_total_size(sizeof(u32)) +
+		       7 * nla_total_size(sizeof(u32)) +
 		       2 * nla_total_size(sizeof(u8));
 	size_t dev = nla_total_size(0) +
 		     TAPXFER_A_DEV_MAX * nla_total_size(sizeof(u32)) +
@@ -156,7 +156,8 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HELD, held) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_PUT_BACK, put_back) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
-			file_count(q->q_file) - 1)) {
+			file_count(q->q_file) - 1) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_UNSENT, tapxfer_queue_unsent(q))) {
 		nla_nest_cancel(skb, nest);
 		return -EMSGSIZE;
 	}
@@ -325,6 +326,22 @@ int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho)
 }
 
 /**
+ * tapxfer_fill_unsent - the reply to drain
+ * @skb: message to append to
+ * @ho: the handover
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (fill_who(skb, ho) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_UNSENT, tapxfer_unsent(ho)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
  * tapxfer_fill_handover - the reply to a question about a handover
  * @skb: message to append to
  * @ho: the handover
@@ -351,6 +368,7 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 	     nla_put_u32(skb, TAPXFER_A_HANDOVER_CLAIMANT,
 			 pid_vnr(ho->ho_claimant))) ||
 	    fill_counts(skb, ho) || fill_times(skb, ho) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_UNSENT, tapxfer_unsent(ho)) ||
 	    fill_violated(skb, ho))
 		return -EMSGSIZE;
 	if (!detail)

@@ -296,6 +296,7 @@ int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds);
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
+int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 			  bool detail);
 void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event);
@@ -447,6 +448,12 @@ void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits);
 void tapxfer_violation_look(struct tapxfer_handover *ho);
 void tapxfer_violation_leave(struct tapxfer_handover *ho);
 void tapxfer_violation_arrive(struct tapxfer_handover *ho);
+
+/* unsent.c */
+unsigned int tapxfer_queue_unsent(const struct tapxfer_queue *q);
+u64 tapxfer_unsent(const struct tapxfer_handover *ho);
+int tapxfer_unsent_wait(struct tapxfer_handover *ho, unsigned int timeout_ms,
+			struct netlink_ext_ack *extack);
 
 /* notifier.c */
 int tapxfer_notifier_init(void);

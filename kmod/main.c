@@ -26,6 +26,7 @@
  * - device.c, probe.c: what the netdev and the driver's ioctls tell
  * - notifier.c: changes to a device that is being handed over
  * - violation.c: those of them that cannot be refused
+ * - unsent.c: what the host still has of what was written
  */
 
 /* Deadlines, and claimants that exited: they wait for nobody's lock for long */
