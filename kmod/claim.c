@@ -135,6 +135,7 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 	err = tapxfer_handover_check_live(ho, extack);
 	if (err)
 		goto out;
+	tapxfer_violation_look(ho);
 	err = tapxfer_check_queues(ho, extack);
 	if (err)
 		goto out;
@@ -190,6 +191,8 @@ static void claim_end(struct tapxfer_handover *ho)
 		tapxfer_unready(ho);
 	ho->ho_state = TAPXFER_STATE_FROZEN;
 	ho->ho_claimed_at = 0;
+	if (ho->ho_shadow.s_stale)
+		tapxfer_violation_name(ho, TAPXFER_VIOLATION_SETTINGS);
 	tapxfer_event(ho, TAPXFER_EVENT_FROZEN);
 }
 

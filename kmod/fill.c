@@ -18,7 +18,7 @@
 size_t tapxfer_fill_size(unsigned int nqueues)
 {
 	size_t queue = nla_total_size(0) +
-		       7 * nla_total_size(sizeof(u32)) +
+		       11 * nla_total_size(sizeof(u32)) +
 		       3 * nla_total_size(sizeof(u8)) +
 		       nla_total_size_64bit(sizeof(u64));
 	size_t dev = nla_total_size(0) +
@@ -166,7 +166,10 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
 			file_count(q->q_file) - 1) ||
 	    (q->q_ho->ho_claimant &&
-	     nla_put_u32(skb, TAPXFER_A_QUEUE_OTHERS, q->q_others))) {
+	     nla_put_u32(skb, TAPXFER_A_QUEUE_OTHERS, q->q_others)) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_WRITERS,
+			atomic_read(&q->q_writers)) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_UNSENT, tapxfer_queue_unsent(q))) {
 		nla_nest_cancel(skb, nest);
 		return -EMSGSIZE;
 	}
@@ -270,6 +273,13 @@ static int fill_memory(struct sk_buff *skb, struct tapxfer_handover *ho)
 	return 0;
 }
 
+static int fill_violated(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (!ho->ho_violated)
+		return 0;
+	return nla_put_u32(skb, TAPXFER_A_HANDOVER_VIOLATED, ho->ho_violated);
+}
+
 static int fill_times(struct sk_buff *skb, struct tapxfer_handover *ho)
 {
 	if (fill_u64(skb, TAPXFER_A_HANDOVER_PREPARED_AT, ho->ho_prepared_at) ||
@@ -319,6 +329,7 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD,
 		     tapxfer_handover_held(ho)) ||
+	    fill_violated(skb, ho) ||
 	    (has_export(ho) && fill_export(skb, ho)))
 		return -EMSGSIZE;
 	return fill_queues(skb, ho, fds);
@@ -337,7 +348,8 @@ int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho)
 	if (fill_who(skb, ho) ||
 	    (ho->ho_claimant &&
 	     nla_put_u32(skb, TAPXFER_A_HANDOVER_CLAIMANT,
-			 pid_vnr(ho->ho_claimant))))
+			 pid_vnr(ho->ho_claimant))) ||
+	    fill_violated(skb, ho))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -352,7 +364,24 @@ int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho)
  */
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho)
 {
-	if (fill_who(skb, ho) || fill_counts(skb, ho))
+	if (fill_who(skb, ho) || fill_counts(skb, ho) ||
+	    fill_violated(skb, ho))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * tapxfer_fill_unsent - the reply to drain
+ * @skb: message to append to
+ * @ho: the handover
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	if (fill_who(skb, ho) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_UNSENT, tapxfer_unsent(ho)))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -385,7 +414,10 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    (ho->ho_claimant &&
 	     nla_put_u32(skb, TAPXFER_A_HANDOVER_CLAIMANT,
 			 pid_vnr(ho->ho_claimant))) ||
-	    fill_counts(skb, ho) || fill_memory(skb, ho) || fill_times(skb, ho))
+	    fill_counts(skb, ho) || fill_memory(skb, ho) ||
+	    fill_times(skb, ho) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_UNSENT, tapxfer_unsent(ho)) ||
+	    fill_violated(skb, ho))
 		return -EMSGSIZE;
 	if (!detail)
 		return 0;
@@ -406,7 +438,7 @@ static int fill_event(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    fill_u64(skb, TAPXFER_A_HANDOVER_TIME, ktime_get_ns()) ||
 	    fill_who(skb, ho) ||
 	    nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
-	    fill_counts(skb, ho))
+	    fill_counts(skb, ho) || fill_violated(skb, ho))
 		return -EMSGSIZE;
 	genlmsg_end(skb, hdr);
 	return 0;

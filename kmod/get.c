@@ -32,7 +32,9 @@ int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info)
 			      TAPXFER_FEATURE_NO_FDS |
 			      TAPXFER_FEATURE_PASS |
 			      TAPXFER_FEATURE_EXCLUSIVE |
-			      TAPXFER_FEATURE_HOLD_BYTES,
+			      TAPXFER_FEATURE_DRAIN |
+			      TAPXFER_FEATURE_HOLD_BYTES |
+			      TAPXFER_FEATURE_VIOLATED,
 			      TAPXFER_A_CAP_PAD) ||
 	    nla_put_u32(r.skb, TAPXFER_A_CAP_HOLD_DEFAULT,
 			TAPXFER_HOLD_DEFAULT) ||

@@ -230,6 +230,24 @@ struct tapxfer_shadow {
 	int			s_sndbuf;
 };
 
+/**
+ * struct tapxfer_seen - what a frozen device was when it was last looked at
+ *
+ * Pointers are compared, and never followed.
+ */
+struct tapxfer_seen {
+	const struct net	*net;
+	char			name[IFNAMSIZ];
+	netdev_features_t	features;
+	struct {
+		const void	*prog;
+		const void	*link;
+		u64		id;
+	} xdp[__MAX_XDP_MODE];
+	bool			carrier;
+	unsigned int		queues;
+};
+
 /* What the fence keeps out, struct tapxfer_handover.ho_fence */
 #define TAPXFER_FENCE_READ	BIT(0)	/* reads, and poll's IN */
 #define TAPXFER_FENCE_WRITE	BIT(1)	/* writes, poll's OUT, setter ioctls */
@@ -259,6 +277,9 @@ struct tapxfer_shadow {
  * @ho_dev_tracker: of that reference
  * @ho_export: the device as it was frozen
  * @ho_shadow: what the claimant has set
+ * @ho_seen: what it is compared with since
+ * @ho_violated: enum tapxfer_violation: how it has differed
+ * @ho_setter: the task that applies the claimant's settings, or NULL
  * @ho_claimant: thread group that has claimed the files
  * @ho_claimant_wait: in @ho_claimant's queue of pidfd waiters
  * @ho_tx_dropped: the device's tx_dropped at the hold
@@ -296,6 +317,9 @@ struct tapxfer_handover {
 	netdevice_tracker	ho_dev_tracker;
 	struct tapxfer_dev_state ho_export;
 	struct tapxfer_shadow	ho_shadow;
+	struct tapxfer_seen	ho_seen;
+	u32			ho_violated;
+	const struct task_struct *ho_setter;
 	struct pid		*ho_claimant;
 	wait_queue_entry_t	ho_claimant_wait;
 	u64			ho_tx_dropped;
@@ -384,6 +408,7 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds);
 int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
+int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 			  bool detail);
 void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event);
@@ -420,6 +445,14 @@ static inline bool tapxfer_is_live(const struct tapxfer_handover *ho)
 	unsigned int state = READ_ONCE(ho->ho_state);
 
 	return state && state != TAPXFER_STATE_DRAINING;
+}
+
+/* Its state is exported and shall stay true. Under ho_lock. */
+static inline bool tapxfer_is_frozen(const struct tapxfer_handover *ho)
+{
+	return ho->ho_state == TAPXFER_STATE_FROZEN ||
+	       ho->ho_state == TAPXFER_STATE_CLAIMED ||
+	       ho->ho_state == TAPXFER_STATE_READY;
 }
 
 /* steps.c */
@@ -583,6 +616,19 @@ int tapxfer_probe_flags(struct file *file, const struct tapxfer_scratch *s,
 			u32 *flags);
 int tapxfer_probe_state(struct file *file, const struct tapxfer_scratch *s,
 			struct tapxfer_dev_state *st);
+
+/* violation.c */
+void tapxfer_violation_base(struct tapxfer_handover *ho);
+void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits);
+void tapxfer_violation_look(struct tapxfer_handover *ho);
+void tapxfer_violation_leave(struct tapxfer_handover *ho);
+void tapxfer_violation_arrive(struct tapxfer_handover *ho);
+
+/* unsent.c */
+unsigned int tapxfer_queue_unsent(const struct tapxfer_queue *q);
+u64 tapxfer_unsent(const struct tapxfer_handover *ho);
+int tapxfer_unsent_wait(struct tapxfer_handover *ho, unsigned int timeout_ms,
+			struct netlink_ext_ack *extack);
 
 /* notifier.c */
 int tapxfer_notifier_init(void);

@@ -30,6 +30,8 @@
  * - fence.c: the file operations before the driver's
  * - device.c, probe.c: what the netdev and the driver's ioctls tell
  * - notifier.c: changes to a device that is being handed over
+ * - violation.c: those of them that cannot be refused
+ * - unsent.c: what the host still has of what was written
  * - trace.c, trace.h: tracepoints
  */
 

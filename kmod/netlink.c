@@ -77,6 +77,12 @@ static const struct nla_policy freeze_policy[] = {
 	[TAPXFER_A_HANDOVER_TIMEOUT]	= { .type = NLA_U32 },
 };
 
+static const struct nla_policy drain_policy[] = {
+	[TAPXFER_A_HANDOVER_ID]		= { .type = NLA_U32 },
+	[TAPXFER_A_HANDOVER_TOKEN]	= NLA_POLICY_EXACT_LEN(TAPXFER_TOKEN_LEN),
+	[TAPXFER_A_HANDOVER_TIMEOUT]	= { .type = NLA_U32 },
+};
+
 static bool caller_is_admin(const struct sk_buff *skb, const struct net *net)
 {
 	return netlink_ns_capable(skb, net->user_ns, CAP_NET_ADMIN);
@@ -430,25 +436,38 @@ static int fill_state(struct tapxfer_reply *r, struct tapxfer_handover *ho,
 	return err;
 }
 
-static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
+/* How long freeze and drain may wait. */
+static int parse_timeout(const struct sk_buff *skb, struct genl_info *info,
+			 const char *too_long, u32 *timeout)
 {
 	const struct nlattr *a = info->attrs[TAPXFER_A_HANDOVER_TIMEOUT];
-	u32 timeout = a ? nla_get_u32(a) : TAPXFER_TIMEOUT_MAX;
-	struct tapxfer_handover *ho;
-	struct tapxfer_reply r;
-	bool created;
-	int err;
 
-	if (timeout > TAPXFER_TIMEOUT_MAX) {
-		NL_SET_ERR_MSG_ATTR(info->extack, a,
-				    "timeout is above timeout-max, see cap-get: freeze again instead");
+	*timeout = a ? nla_get_u32(a) : TAPXFER_TIMEOUT_MAX;
+	if (*timeout > TAPXFER_TIMEOUT_MAX) {
+		tapxfer_set_err(info->extack, a, too_long);
 		return -ERANGE;
 	}
 	/* Genetlink's lock is kept for all messages of a datagram: of many
-	 * freezes in one, the last may wait.
+	 * that wait in one, the last may.
 	 */
 	if (skb->len > NLMSG_ALIGN(info->nlhdr->nlmsg_len))
-		timeout = 0;
+		*timeout = 0;
+	return 0;
+}
+
+static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tapxfer_handover *ho;
+	struct tapxfer_reply r;
+	bool created;
+	u32 timeout;
+	int err;
+
+	err = parse_timeout(skb, info,
+			    "timeout is above timeout-max, see cap-get: freeze again instead",
+			    &timeout);
+	if (err)
+		return err;
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(TAPXFER_QUEUES_MAX));
 	if (err)
 		return err;
@@ -682,6 +701,55 @@ out:
 	return err;
 }
 
+static int drain(struct tapxfer_handover *ho, u32 timeout,
+		 struct tapxfer_reply *r, struct netlink_ext_ack *extack)
+{
+	int err;
+
+	err = tapxfer_unsent_wait(ho, timeout, extack);
+	if (err)
+		return err;
+	mutex_lock(&ho->ho_lock);
+	err = tapxfer_handover_check_live(ho, extack);
+	if (!err)
+		err = tapxfer_fill_unsent(r->skb, ho);
+	mutex_unlock(&ho->ho_lock);
+	return err;
+}
+
+static int drain_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct tapxfer_handover *ho;
+	struct tapxfer_reply r;
+	u32 timeout;
+	int err;
+
+	err = parse_timeout(skb, info,
+			    "timeout is above timeout-max, see cap-get: drain again instead",
+			    &timeout);
+	if (err)
+		return err;
+	ho = find_with_token(info);
+	if (IS_ERR(ho))
+		return PTR_ERR(ho);
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	if (err)
+		goto out;
+	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_FROZEN) |
+				     BIT(TAPXFER_STATE_CLAIMED), info->extack);
+	if (!err) {
+		err = drain(ho, timeout, &r, info->extack);
+		tapxfer_handover_done(ho);
+	}
+	if (err)
+		tapxfer_reply_free(&r);
+	else
+		err = tapxfer_reply_send(&r, info);
+out:
+	tapxfer_handover_put(ho);
+	return err;
+}
+
 static const struct genl_ops tapxfer_ops[] = {
 	{
 		.cmd	= TAPXFER_CMD_CAP_GET,
@@ -750,6 +818,12 @@ static const struct genl_ops tapxfer_ops[] = {
 		.doit	= pass_doit,
 		.policy	= pass_policy,
 		.maxattr = ARRAY_SIZE(pass_policy) - 1,
+	},
+	{
+		.cmd	= TAPXFER_CMD_DRAIN,
+		.doit	= drain_doit,
+		.policy	= drain_policy,
+		.maxattr = ARRAY_SIZE(drain_policy) - 1,
 	},
 };
 

@@ -2,6 +2,7 @@
 /*
  * The claimant's way back to traffic: ready, and thaw.
  */
+#include <linux/rtnetlink.h>
 #include <linux/timekeeping.h>
 
 #include "internal.h"
@@ -27,8 +28,8 @@
  */
 
 /*
- * Apply the record and have the claim still. On success ho_lock is held and
- * setters wait for tapxfer_shadow_end().
+ * Apply the record and have the claim still. On success rtnl and ho_lock are
+ * held, and setters wait for tapxfer_shadow_end().
  */
 static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 			  struct netlink_ext_ack *extack)
@@ -40,6 +41,7 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 	if (!err)
 		err = tapxfer_shadow_apply(ho, extack);
 
+	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	if (!err)
 		err = tapxfer_handover_check_live(ho, extack);
@@ -48,10 +50,13 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 			       "the claimant has exited, claim anew or abort");
 		err = -ECANCELED;
 	}
-	if (!err)
+	if (!err) {
+		tapxfer_violation_look(ho);
 		return 0;
+	}
 	tapxfer_shadow_end(ho);
 	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
 	return err;
 }
 
@@ -87,6 +92,7 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 	tapxfer_event(ho, TAPXFER_EVENT_READY);
 	tapxfer_shadow_end(ho);
 	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
 	return 0;
 }
 
@@ -123,9 +129,13 @@ int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
 {
 	int err;
 
+	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	if (ho->ho_state != TAPXFER_STATE_READY) {
+	if (ho->ho_state == TAPXFER_STATE_READY) {
+		tapxfer_violation_look(ho);
+	} else {
 		mutex_unlock(&ho->ho_lock);
+		rtnl_unlock();
 		err = claimant_go_on(ho, shared, extack);
 		if (err)
 			return err;
@@ -133,5 +143,6 @@ int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
 	tapxfer_end_locked(ho, TAPXFER_EVENT_THAWED, reply);
 	tapxfer_shadow_end(ho);
 	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
 	return 0;
 }

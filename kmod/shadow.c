@@ -417,6 +417,8 @@ static bool apply_begin(struct tapxfer_handover *ho, struct tapxfer_shadow *sh)
 	}
 	/* The claimant may have exited, and its record with it. */
 	any &= ho->ho_state == TAPXFER_STATE_CLAIMED;
+	/* What changes by this task's hand is no violation. */
+	ho->ho_setter = current;
 	WRITE_ONCE(ho->ho_shadow.s_applying, true);
 	mutex_unlock(&ho->ho_lock);
 	return any;
@@ -470,6 +472,7 @@ int tapxfer_shadow_apply(struct tapxfer_handover *ho,
  */
 void tapxfer_shadow_end(struct tapxfer_handover *ho)
 {
+	ho->ho_setter = NULL;
 	WRITE_ONCE(ho->ho_shadow.s_applying, false);
 	wake_up_all(&ho->ho_wait);
 }

@@ -158,6 +158,7 @@ static int freeze_commit(struct tapxfer_handover *ho,
 	if (!err) {
 		st->sndbuf = ho->ho_queues[0].q_sndbuf;
 		ho->ho_export = *st;
+		tapxfer_violation_base(ho);
 		ho->ho_state = TAPXFER_STATE_FROZEN;
 		ho->ho_frozen_at = ktime_get_ns();
 		tapxfer_event(ho, TAPXFER_EVENT_FROZEN);
@@ -230,8 +231,12 @@ static void handover_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 	bool held = ho->ho_holding_at;
 	unsigned int i;
 
-	if (event != TAPXFER_EVENT_THAWED)
+	if (event != TAPXFER_EVENT_THAWED) {
 		tapxfer_restore_files(ho);
+		/* A claimant was ready, or about to be. */
+		if (ho->ho_shadow.s_stale)
+			ho->ho_violated |= TAPXFER_VIOLATION_SETTINGS;
+	}
 	handover_lift(ho);
 	ho->ho_ended_at = ktime_get_ns();
 	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_DRAINING);

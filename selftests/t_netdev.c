@@ -304,6 +304,58 @@ TEST_F(netdev, mac_change)
 	EXPECT_EQ(0, link_set_mac("tap0", mac));
 }
 
+/* The next words of the kernel's log, by its file: whether these are there. */
+static bool log_says(int kmsg, const char *words)
+{
+	char line[1024];
+	ssize_t len;
+
+	while ((len = read(kmsg, line, sizeof(line) - 1)) > 0) {
+		line[len] = '\0';
+		if (strstr(line, words))
+			return true;
+	}
+	return false;
+}
+
+/* Where netlink has no text for a refusal, the kernel's log has it. */
+TEST_F(netdev, changes_by_netlink)
+{
+	static const struct {
+		const char *set;
+		const char *log;
+		bool held;
+	} changes[] = {
+		{ "mtu 1400", "tap0: mtu not changed: the device is being handed over", false },
+		{ "txqueuelen 300", "tap0: tx queue length not changed: the device is being handed over", true },
+	};
+	int kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct link_info before, after;
+	bool refused;
+	size_t i;
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, link_info(self->tap.ifindex, &before));
+	BEGIN();
+	for (i = 0; i < ARRAY_SIZE(changes); i++) {
+		ASSERT_LE(0, lseek(kmsg, 0, SEEK_END));
+		refused = changes[i].held ? IS_HELD : IS_FROZEN;
+		EXPECT_EQ(refused ? 2 : 0,
+			  shell("ip link set tap0 %s 2>/dev/null",
+				changes[i].set));
+		/* so many lines a time, and others have been refused */
+		if (refused)
+			EXPECT_TRUE(wait_until(log_says(kmsg, changes[i].log) ||
+					       !shell("ip link set tap0 %s 2>/dev/null",
+						      changes[i].set),
+					       SOON_MS));
+	}
+	ASSERT_EQ(0, link_info(self->tap.ifindex, &after));
+	EXPECT_EQ(IS_FROZEN ? before.mtu : 1400, after.mtu);
+	EXPECT_EQ(IS_HELD ? before.txqlen : 300, after.txqlen);
+	close(kmsg);
+}
+
 /* Of other devices nothing is refused. */
 TEST_F(netdev, of_another_device_changes)
 {

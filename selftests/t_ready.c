@@ -111,6 +111,7 @@ TEST_F(ready, applies_what_was_set_and_nothing_passes_before_the_thaw)
 	EXPECT_EQ(old, hdr_of(&self->tap));
 	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
 	EXPECT_EQ(TAPXFER_STATE_READY, xfer_state(&self->x));
+	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
 	EXPECT_NE(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_READY_AT));
 	EXPECT_EQ(20, hdr_of(&self->tap));
 	self->tap.hdr = 20;
@@ -189,6 +190,8 @@ TEST_F(ready, an_abort_lets_traffic_go_on)
 {
 	READY();
 	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
 	EXPECT_EQ(20, hdr_of(&self->tap));
 	EXPECT_ALL(20);
 	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 7));
@@ -215,6 +218,8 @@ TEST_F(ready, a_dead_claimant_leaves_a_frozen_handover)
 	agent_kill(&self->target);
 	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
 			       SOON_MS));
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
 	EXPECT_NOTHING_PASSES();
 	EXPECT_EQ(-1, ioctl(self->tap.fds[0], TUNSETOFFLOAD, 0));
 	EXPECT_EQ(EBUSY, errno);

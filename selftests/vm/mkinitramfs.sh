@@ -116,7 +116,7 @@ libgcc=$(find /lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu -name libgcc_s.so.
 
 # Kernel modules: those that tests use, with what they depend on.
 mods="tun tap vhost_net veth bridge dummy ifb macvtap macvlan 8021q nlmon vsock
-sch_ingress sch_netem sch_tbf sch_prio sch_fq sch_multiq cls_u32 cls_matchall
+sch_ingress sch_netem sch_plug sch_tbf sch_prio sch_fq sch_multiq cls_u32 cls_matchall
 cls_bpf cls_flower act_mirred act_gact act_bpf act_police nf_tables af_packet_diag
 inet_diag udp_diag unix_diag netlink_diag"
 for mod in $mods; do

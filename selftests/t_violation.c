@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * G3: what is changed of a frozen device, and cannot be refused, is named.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <kselftest_harness.h>
+#include <linux/ethtool.h>
+#include <linux/if_link.h>
+#include <linux/sockios.h>
+
+#include "bpf.h"
+#include "net.h"
+#include "tap.h"
+#include "util.h"
+#include "xfer.h"
+
+#define QUEUES	2
+
+FIXTURE(violation) {
+	struct tap tap;
+	struct tap claimed;
+	struct xfer x;
+	struct xfer ev;
+};
+
+FIXTURE_VARIANT(violation) {
+	enum tapxfer_state state;
+};
+
+FIXTURE_VARIANT_ADD(violation, frozen) {
+	.state = TAPXFER_STATE_FROZEN,
+};
+
+FIXTURE_VARIANT_ADD(violation, claimed) {
+	.state = TAPXFER_STATE_CLAIMED,
+};
+
+FIXTURE_SETUP(violation)
+{
+	ASSERT_EQ(0, net_isolate());
+	ASSERT_EQ(0, tap_open(&self->tap, "tap0", QUEUES, TAP_VM));
+	ASSERT_EQ(0, xfer_open(&self->x));
+	ASSERT_EQ(0, xfer_open(&self->ev));
+	ASSERT_EQ(0, tapxfer_subscribe(self->ev.tx));
+}
+
+FIXTURE_TEARDOWN(violation)
+{
+	xfer_close(&self->x);
+	xfer_close(&self->ev);
+	tap_close(&self->claimed);
+	tap_close(&self->tap);
+}
+
+#define BEGIN() do { \
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0, \
+				0)); \
+	EXPECT_FALSE(tapxfer_info_has(self->x.info, \
+				      TAPXFER_A_HANDOVER_VIOLATED)); \
+	if (variant->state == TAPXFER_STATE_CLAIMED) { \
+		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed)); \
+		EXPECT_FALSE(tapxfer_info_has(self->x.info, \
+					      TAPXFER_A_HANDOVER_VIOLATED)); \
+	} \
+} while (0)
+
+/* What the last answer names. */
+static uint32_t named(const struct xfer *x)
+{
+	return xfer_u64(x, TAPXFER_A_HANDOVER_VIOLATED);
+}
+
+/* What handover-get names. */
+static uint32_t asked(struct xfer *x)
+{
+	return xfer_get(x) ? ~0U : named(x);
+}
+
+/* The next event that names something: what. 0: none comes. */
+static uint32_t told_within(struct xfer *ev, int ms)
+{
+	struct tapxfer_info *info;
+	uint32_t bits = 0;
+
+	while (!bits && !tapxfer_event_next(ev->tx, ms, &info)) {
+		if (tapxfer_info_u64(info, TAPXFER_A_HANDOVER_EVENT) ==
+		    TAPXFER_EVENT_VIOLATED)
+			bits = tapxfer_info_u64(info,
+						TAPXFER_A_HANDOVER_VIOLATED);
+		tapxfer_info_free(info);
+	}
+	return bits;
+}
+
+static uint32_t told(struct xfer *ev)
+{
+	return told_within(ev, SOON_MS);
+}
+
+/* The same bits in all replies until the end, and in its event. */
+#define FINISH(bits) do { \
+	uint32_t state_ = xfer_state(&self->x); \
+	EXPECT_EQ(bits, named(&self->x)); \
+	if (state_ == TAPXFER_STATE_FROZEN) { \
+		tap_close(&self->claimed); \
+		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed)); \
+		EXPECT_EQ(bits, named(&self->x)); \
+	} \
+	ASSERT_EQ(0, xfer_thaw(&self->x)); \
+	EXPECT_EQ(bits, named(&self->x)); \
+	EXPECT_EQ(bits, thawed_event(&self->ev)); \
+} while (0)
+
+static uint32_t thawed_event(struct xfer *ev)
+{
+	struct tapxfer_info *info;
+	uint32_t event = 0, bits = ~0U;
+
+	while (event != TAPXFER_EVENT_THAWED &&
+	       !tapxfer_event_next(ev->tx, SOON_MS, &info)) {
+		event = tapxfer_info_u64(info, TAPXFER_A_HANDOVER_EVENT);
+		bits = tapxfer_info_u64(info, TAPXFER_A_HANDOVER_VIOLATED);
+		tapxfer_info_free(info);
+	}
+	return event == TAPXFER_EVENT_THAWED ? bits : ~0U;
+}
+
+static int set_sg(const char *name, uint32_t on)
+{
+	struct ethtool_value val = { .cmd = ETHTOOL_SSG, .data = on };
+	struct ifreq ifr = { .ifr_data = (char *)&val };
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int err;
+
+	strcpy(ifr.ifr_name, name);
+	err = ioctl(sock, SIOCETHTOOL, &ifr) ? -errno : 0;
+	close(sock);
+	return err;
+}
+
+TEST_F(violation, of_nothing_there_is_no_attribute)
+{
+	struct tap other;
+
+	ASSERT_EQ(0, tap_open(&other, "tap1", 1, TAP_VM));
+	BEGIN();
+	/* of another device nothing is named */
+	ASSERT_EQ(0, set_sg("tap1", 0));
+	ASSERT_EQ(0, link_down("tap1"));
+	ASSERT_EQ(0, link_rename("tap1", "new1"));
+	/* nor what changes nothing that was exported */
+	ASSERT_EQ(0, link_down("tap0"));
+	ASSERT_EQ(0, link_up("tap0"));
+	ASSERT_EQ(0, shell("ip link set tap0 alias harmless"));
+	ASSERT_EQ(0, xfer_get(&self->x));
+	EXPECT_FALSE(tapxfer_info_has(self->x.info,
+				      TAPXFER_A_HANDOVER_VIOLATED));
+	FINISH(0);
+	EXPECT_FALSE(tapxfer_info_has(self->x.info,
+				      TAPXFER_A_HANDOVER_VIOLATED));
+	tap_close(&other);
+}
+
+/* What is exported is what the device is at the freeze. */
+TEST_F(violation, what_changed_before_the_freeze_is_none)
+{
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_HOLDING, 0,
+				0));
+	ASSERT_EQ(0, link_down("tap0"));
+	ASSERT_EQ(0, link_rename("tap0", "new0"));
+	ASSERT_EQ(0, set_sg("new0", 0));
+	ASSERT_EQ(0, link_up("new0"));
+	ASSERT_EQ(0, xfer_freeze(&self->x));
+	EXPECT_EQ(0, named(&self->x));
+	FINISH(0);
+}
+
+TEST_F(violation, a_rename)
+{
+	BEGIN();
+	ASSERT_EQ(0, link_down("tap0"));
+	ASSERT_EQ(0, link_rename("tap0", "new0"));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME, told(&self->ev));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME, asked(&self->x));
+	/* undone, and still named; but not told again */
+	ASSERT_EQ(0, link_rename("new0", "tap0"));
+	EXPECT_EQ(0, told_within(&self->ev, 0));
+	FINISH(TAPXFER_VIOLATION_NAME);
+}
+
+TEST_F(violation, features)
+{
+	BEGIN();
+	ASSERT_EQ(0, set_sg("tap0", 0));
+	EXPECT_EQ(TAPXFER_VIOLATION_OFFLOADS, told(&self->ev));
+	ASSERT_EQ(0, set_sg("tap0", 1));
+	EXPECT_EQ(0, told_within(&self->ev, 0));
+	FINISH(TAPXFER_VIOLATION_OFFLOADS);
+}
+
+TEST_F(violation, the_carrier)
+{
+	BEGIN();
+	ASSERT_EQ(0, shell("ip link set tap0 carrier off"));
+	/* news of it come with a delay */
+	EXPECT_EQ(TAPXFER_VIOLATION_CARRIER, told(&self->ev));
+	ASSERT_EQ(0, shell("ip link set tap0 carrier on"));
+	FINISH(TAPXFER_VIOLATION_CARRIER);
+}
+
+TEST_F(violation, the_carrier_of_a_device_that_is_down)
+{
+	BEGIN();
+	ASSERT_EQ(0, link_down("tap0"));
+	ASSERT_EQ(0, shell("ip link set tap0 carrier off"));
+	/* nobody tells: it is seen at the claim and at the thaw */
+	EXPECT_EQ(0, asked(&self->x));
+	if (variant->state == TAPXFER_STATE_FROZEN) {
+		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+		EXPECT_EQ(TAPXFER_VIOLATION_CARRIER, named(&self->x));
+	}
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_CARRIER, named(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_CARRIER, told(&self->ev));
+}
+
+TEST_F(violation, several)
+{
+	uint32_t both = TAPXFER_VIOLATION_NAME | TAPXFER_VIOLATION_OFFLOADS;
+
+	BEGIN();
+	ASSERT_EQ(0, set_sg("tap0", 0));
+	EXPECT_EQ(TAPXFER_VIOLATION_OFFLOADS, told(&self->ev));
+	ASSERT_EQ(0, link_down("tap0"));
+	ASSERT_EQ(0, link_rename("tap0", "new0"));
+	EXPECT_EQ(both, told(&self->ev));
+	FINISH(both);
+}
+
+TEST_F(violation, an_xdp_program)
+{
+	int pass = xdp_pass();
+
+	ASSERT_LE(0, pass);
+	BEGIN();
+	ASSERT_EQ(0, link_set_xdp(self->tap.ifindex, pass,
+				  XDP_FLAGS_DRV_MODE));
+	EXPECT_EQ(TAPXFER_VIOLATION_XDP, told(&self->ev));
+	ASSERT_EQ(0, link_set_xdp(self->tap.ifindex, -1, XDP_FLAGS_DRV_MODE));
+	FINISH(TAPXFER_VIOLATION_XDP);
+	close(pass);
+}
+
+TEST_F(violation, an_xdp_program_that_replaces_another)
+{
+	int one = xdp_pass(), other = xdp_pass();
+
+	ASSERT_LE(0, one);
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, link_set_xdp(self->tap.ifindex, one, XDP_FLAGS_DRV_MODE));
+	BEGIN();
+	/* its id is exported */
+	ASSERT_EQ(0, xfer_get(&self->x));
+	EXPECT_NE(0, xdp_id(one));
+	EXPECT_EQ(xdp_id(one),
+		  xfer_dev_u64(&self->x, TAPXFER_A_DEV_XDP_PROG_ID));
+	ASSERT_EQ(0, link_set_xdp(self->tap.ifindex, other,
+				  XDP_FLAGS_DRV_MODE));
+	EXPECT_EQ(TAPXFER_VIOLATION_XDP, told(&self->ev));
+	FINISH(TAPXFER_VIOLATION_XDP);
+	close(one);
+	close(other);
+}
+
+/* No notifier is called for these. */
+TEST_F(violation, an_xdp_program_behind_a_bpf_link)
+{
+	int pass = xdp_pass(), link;
+
+	ASSERT_LE(0, pass);
+	BEGIN();
+	link = link_attach_xdp(self->tap.ifindex, pass, XDP_FLAGS_DRV_MODE);
+	ASSERT_LE(0, link);
+	if (variant->state == TAPXFER_STATE_FROZEN) {
+		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+		EXPECT_EQ(TAPXFER_VIOLATION_XDP, named(&self->x));
+		EXPECT_EQ(TAPXFER_VIOLATION_XDP, told(&self->ev));
+	}
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_XDP, named(&self->x));
+	close(link);
+	close(pass);
+}
+
+TEST_F(violation, a_queue_that_somebody_attaches)
+{
+	int fd;
+
+	BEGIN();
+	fd = tap_queue("tap0", TAP_VM);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(TAPXFER_VIOLATION_QUEUES, told(&self->ev));
+	if (variant->state == TAPXFER_STATE_FROZEN) {
+		EXPECT_EQ(-ESTALE, xfer_claim(&self->x, &self->claimed));
+		EXPECT_STREQ("a queue was opened or closed since the prepare, abort and begin anew",
+			     xfer_why(&self->x));
+		EXPECT_EQ(TAPXFER_VIOLATION_QUEUES, asked(&self->x));
+		/* or let it go; it stays named */
+		close(fd);
+		fd = -1;
+	}
+	FINISH(TAPXFER_VIOLATION_QUEUES);
+	close(fd);
+}
+
+TEST_F(violation, a_queue_of_a_device_that_is_down)
+{
+	int fd;
+
+	BEGIN();
+	ASSERT_EQ(0, link_down("tap0"));
+	fd = tap_queue("tap0", TAP_VM);
+	ASSERT_LE(0, fd);
+	/* nobody tells */
+	EXPECT_EQ(0, asked(&self->x));
+	if (variant->state == TAPXFER_STATE_FROZEN) {
+		EXPECT_EQ(-ESTALE, xfer_claim(&self->x, &self->claimed));
+		EXPECT_EQ(TAPXFER_VIOLATION_QUEUES, asked(&self->x));
+	} else {
+		ASSERT_EQ(0, xfer_thaw(&self->x));
+		EXPECT_EQ(TAPXFER_VIOLATION_QUEUES, named(&self->x));
+	}
+	EXPECT_EQ(TAPXFER_VIOLATION_QUEUES, told(&self->ev));
+	close(fd);
+}
+
+/* Who attaches a queue can set what the fence keeps from the others. */
+TEST_F(violation, settings_through_a_queue_that_somebody_attached)
+{
+	uint32_t both = TAPXFER_VIOLATION_QUEUES | TAPXFER_VIOLATION_OFFLOADS;
+	int fd;
+
+	BEGIN();
+	fd = tap_queue("tap0", TAP_VM);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, TUNSETOFFLOAD, 0));
+	EXPECT_EQ(TAPXFER_VIOLATION_QUEUES, told(&self->ev));
+	EXPECT_EQ(both, told(&self->ev));
+	close(fd);
+	FINISH(both);
+}
+
+TEST_F(violation, a_move_is_told_in_both_netns)
+{
+	uint32_t bits = TAPXFER_VIOLATION_NETNS | TAPXFER_VIOLATION_NAME;
+	struct xfer ev2, x2;
+	int home, away;
+
+	BEGIN();
+	home = net_leave();
+	ASSERT_LE(0, home);
+	away = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, away);
+	ASSERT_EQ(0, xfer_open(&ev2));
+	ASSERT_EQ(0, xfer_open(&x2));
+	ASSERT_EQ(0, tapxfer_subscribe(ev2.tx));
+	ASSERT_EQ(0, net_enter(home));
+
+	ASSERT_EQ(0, shell("ip link set tap0 netns /proc/%d/fd/%d name new0",
+			   getpid(), away));
+	EXPECT_EQ(TAPXFER_VIOLATION_NETNS, told(&self->ev));
+	/* the name is changed there */
+	EXPECT_EQ(TAPXFER_VIOLATION_NETNS, told(&ev2));
+	EXPECT_EQ(bits, told(&ev2));
+	x2.id = self->x.id;
+	EXPECT_EQ(bits, asked(&x2));
+
+	/* back under its own name */
+	ASSERT_EQ(0, net_enter(away));
+	ASSERT_EQ(0, shell("ip link set new0 netns /proc/%d/fd/%d name tap0",
+			   getpid(), home));
+	ASSERT_EQ(0, net_enter(home));
+	/* told to those who have not heard of the rest */
+	EXPECT_EQ(bits, told(&self->ev));
+	EXPECT_EQ(0, told_within(&ev2, 0));
+	x2.id = 0;
+	xfer_close(&x2);
+	xfer_close(&ev2);
+	close(home);
+	close(away);
+	FINISH(bits);
+}
+
+TEST_F(violation, an_abort_tells_too)
+{
+	BEGIN();
+	ASSERT_EQ(0, set_sg("tap0", 0));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_OFFLOADS, named(&self->x));
+}
+
+struct claimant {
+	struct xfer x;
+	int pipe[2];
+};
+
+static int claimant(void *arg)
+{
+	struct claimant *c = arg;
+	struct tap claimed = {};
+	struct xfer x;
+
+	if (xfer_open(&x))
+		return 1;
+	x.id = c->x.id;
+	x.token = c->x.token;
+	if (xfer_claim(&x, &claimed) || write(c->pipe[1], "c", 1) != 1)
+		return 2;
+	pause();
+	return 0;
+}
+
+TEST_F(violation, outlives_a_claimant)
+{
+	struct claimant c;
+	pid_t child;
+	char byte;
+
+	if (variant->state == TAPXFER_STATE_CLAIMED) {
+		/* by another, below */
+		BEGIN();
+		ASSERT_EQ(0, set_sg("tap0", 0));
+		FINISH(TAPXFER_VIOLATION_OFFLOADS);
+		return;
+	}
+	BEGIN();
+	c.x = self->x;
+	ASSERT_EQ(0, pipe2(c.pipe, O_CLOEXEC));
+	child = child_start(claimant, &c);
+	ASSERT_EQ(1, read(c.pipe[0], &byte, 1));
+	ASSERT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));
+	ASSERT_EQ(0, set_sg("tap0", 0));
+	EXPECT_EQ(TAPXFER_VIOLATION_OFFLOADS, told(&self->ev));
+	child_kill(child);
+	EXPECT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
+			       SOON_MS));
+	close(c.pipe[0]);
+	close(c.pipe[1]);
+	ASSERT_EQ(0, set_sg("tap0", 1));
+	FINISH(TAPXFER_VIOLATION_OFFLOADS);
+}
+
+TEST_HARNESS_MAIN
