@@ -285,7 +285,7 @@ TEST_F(compat, setters_get_ebusy_while_frozen_and_pass_before_and_after)
 	EXPECT_SETTERS(-EBUSY);
 	ASSERT_EQ(0, tap_settings(self->tap.fds[0], &after));
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
-	ASSERT_EQ(0, xfer_thaw(&self->x));
+	ASSERT_EQ(0, xfer_abort(&self->x));
 	EXPECT_SETTERS(0);
 	ASSERT_EQ(0, tap_settings(self->tap.fds[0], &after));
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
@@ -335,8 +335,8 @@ TEST_F(compat, getters_answer_as_before)
 	EXPECT_GETTERS("frozen");
 	ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
 	EXPECT_GETTERS("claimed");
-	ASSERT_EQ(0, xfer_thaw(&self->x));
-	EXPECT_GETTERS("thawed");
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_GETTERS("aborted");
 }
 
 TEST_F(compat, reads_and_writes_obey_the_fence)

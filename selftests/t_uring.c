@@ -346,8 +346,10 @@ TEST_F(uring, requests_obey_the_fence_and_lose_nothing)
 	EXPECT_TRUE(!writes_pass || wait_until(reap(g) == early, SOON_MS));
 	ASSERT_EQ(0, xfer_freeze_patiently(&g->x));
 	SUBMIT_WHEN(TAPXFER_STATE_FROZEN);
-	ASSERT_EQ(0, xfer_claim(&g->x, &claimed));
-	SUBMIT_WHEN(TAPXFER_STATE_CLAIMED);
+	if (variant->begun == TAPXFER_STATE_CLAIMED) {
+		ASSERT_EQ(0, xfer_claim(&g->x, &claimed));
+		SUBMIT_WHEN(TAPXFER_STATE_CLAIMED);
+	}
 	ASSERT_EQ(0, send_each(g, SENT - 1));
 
 	EXPECT_TRUE(wait_until(reap(g) == early, SOON_MS));
@@ -366,7 +368,8 @@ TEST_F(uring, requests_obey_the_fence_and_lose_nothing)
 	}
 	EXPECT_EQ(writes, capture_read(&g->c));
 
-	ASSERT_EQ(0, xfer_thaw(&g->x));
+	/* a claimant alone does not have them: the ring does as well */
+	ASSERT_EQ(0, claimed.n ? xfer_abort(&g->x) : xfer_finish(&g->x));
 	EXPECT_TRUE(wait_until(reap(g) == QUEUES, SOON_MS));
 	for (i = 0; i < QUEUES; i++)
 		if (!fails[g->req[i].kind])
