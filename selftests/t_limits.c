@@ -219,7 +219,7 @@ static const char * const bytes_params[] = { "user_bytes", "netns_bytes" };
 TEST_F(limits, of_user_and_netns_are_kept_and_given_back)
 {
 	/* the queues' arrays are charged as well */
-	const uint64_t arrays = variant->queues * (16384 + 65) * 8;
+	const uint64_t arrays = variant->queues * (16384 + 129) * 8;
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
@@ -262,9 +262,9 @@ static const struct {
 	  "the user's handovers have room for too much, lower hold or raise user_packets" },
 	{ "netns_packets", 1000,
 	  "the netns' handovers have room for too much, lower hold or raise netns_packets" },
-	{ "user_bytes", (1000 + 65) * 8,
+	{ "user_bytes", (1000 + 129) * 8,
 	  "the user's handovers take too much memory, end some or raise user_bytes" },
-	{ "netns_bytes", (1000 + 65) * 8,
+	{ "netns_bytes", (1000 + 129) * 8,
 	  "the netns' handovers take too much memory, end some or raise netns_bytes" },
 };
 
