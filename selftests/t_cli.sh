@@ -193,7 +193,7 @@ for _ in $(seq 100); do
 	sleep 0.05
 done
 
-run 0 tapxfer prepare --pid "$pid" --token-out "$tmp/t" && out 'handover [0-9]+: tap0 prepared' && silent &&
+run 0 tapxfer prepare --pid "$pid" --deadline 2m --token-out "$tmp/t" && out 'handover [0-9]+: tap0 prepared' && silent &&
 	[ "$(stat -c %a "$tmp/t")" = 600 ] && grep -qE '^[0-9a-f]{32}$' "$tmp/t"
 result $? "prepare: by process: $(cat "$tmp/out")"
 id=$(sed 's/handover \([0-9]*\).*/\1/' "$tmp/out")
@@ -319,7 +319,7 @@ result $? "features: all of them"
 freeze()	# ARG…: its id in $id, the token in $tmp/t11
 {
 	rm -f "$tmp/t11"
-	run 0 tapxfer freeze --pid "$pid" --token-out "$tmp/t11" "$@" &&
+	run 0 tapxfer freeze --pid "$pid" --deadline 2m --token-out "$tmp/t11" "$@" &&
 		id=$(sed 's/handover \([0-9]*\).*/\1/' "$tmp/out")
 }
 go() { tapxfer "$1" "$id" --token-file "$tmp/t11" "${@:2}"; }
@@ -338,7 +338,7 @@ run 2 tapxfer freeze --pid "$pid" --hold-bytes 0 --token-out "$tmp/t11" && err '
 result $? "freeze: no bytes: $(cat "$tmp/err")"
 run 2 tapxfer check --pid "$pid" --hold-bytes 1000T && out 'hold-bytes 1099511627776000 is above the limit'
 result $? "check: too many bytes"
-freeze --hold-bytes 1M --deadline 10s && run 0 tapxfer -j list "$id" && [ "$(field 'o["hold-bytes"]')" = 1048576 ] &&
+freeze --hold-bytes 1M && run 0 tapxfer -j list "$id" && [ "$(field 'o["hold-bytes"]')" = 1048576 ] &&
 	run 0 tapxfer list "$id" && out 'hold-bytes +1 MiB'
 result $? "freeze: a limit in bytes"
 run 0 go drain && out "handover $id: tap11 frozen" && run 0 tapxfer -j drain "$id" --token-file "$tmp/t11" --timeout 0 &&
@@ -483,7 +483,7 @@ run 0 tapxfer -n other check tap6 && out "process $pid7 .* has 3 of 3"
 result $? "netns: -n"
 run 2 tapxfer show tap6 --pid "$pid7" && err "process $pid7 has no queue file of tap6"
 result $? "netns: the namesake's process: $(cat "$tmp/err")"
-run 0 tapxfer -n other freeze --pid "$pid7" --token-out "$tmp/t7" && id=$(sed 's/handover \([0-9]*\).*/\1/' "$tmp/out") &&
+run 0 tapxfer -n other freeze --pid "$pid7" --deadline 2m --token-out "$tmp/t7" && id=$(sed 's/handover \([0-9]*\).*/\1/' "$tmp/out") &&
 	run 0 tapxfer -n /run/netns/other claim "$id" --token-file "$tmp/t7" -- \
 		bash -c "readlink /proc/self/ns/net; tapxfer -n other thaw $id --shared --token-file $tmp/t7; true" &&
 	out "^$(readlink /proc/self/ns/net | sed 's/[][]/\\&/g')$" && out thawed

@@ -269,7 +269,8 @@ static void claimed(struct tapxfer *tx)
 {
 	struct tapxfer_opts opts = {
 		.size = sizeof(opts),
-		.set = TAPXFER_OPT_HOLD_BYTES,
+		.set = TAPXFER_OPT_HOLD_BYTES | TAPXFER_OPT_DEADLINE,
+		.deadline = 120000,
 		.hold_bytes = 1 << 20,
 	};
 	int fds[2] = { tap_open("txl5"), tap_open("txl5") };
