@@ -12,7 +12,12 @@
  * next resize, or its close, frees it. Do not keep the files for it.
  */
 #define DRAIN_PERIOD	msecs_to_jiffies(20)
-#define DRAIN_TRIES	250
+#define DRAIN_TIME	(5 * HZ)
+
+static bool drain_is_over(const struct tapxfer_handover *ho)
+{
+	return time_after_eq(jiffies, ho->ho_drain_until);
+}
 
 /*
  * How full a ring may be that gets smaller. A reader who is catching up must
@@ -22,7 +27,7 @@
 static unsigned int drain_max(const struct tapxfer_handover *ho,
 			      unsigned int len)
 {
-	return ho->ho_drain_tries < DRAIN_TRIES - 1 ? len / 8 : len;
+	return drain_is_over(ho) ? len : len / 8;
 }
 
 /* Whether there is nothing left to do. */
@@ -66,11 +71,13 @@ void tapxfer_drain(struct work_struct *work)
 	struct tapxfer_handover *ho = container_of(to_delayed_work(work),
 						   struct tapxfer_handover,
 						   ho_drain_work);
-	bool done, paused;
+	bool done, over, paused;
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	done = drain_rings(ho) || ++ho->ho_drain_tries >= DRAIN_TRIES;
+	/* When it is over the rings are looked at once more. */
+	over = drain_is_over(ho);
+	done = drain_rings(ho) || over;
 	/* A command that has yet to find the state changed uses the files. */
 	paused = done && ho->ho_busy;
 	ho->ho_drain_paused = paused;
@@ -100,6 +107,7 @@ void tapxfer_drain(struct work_struct *work)
 void tapxfer_drain_start(struct tapxfer_handover *ho)
 {
 	kref_get(&ho->ho_ref);
+	ho->ho_drain_until = jiffies + DRAIN_TIME;
 	queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work, 0);
 }
 

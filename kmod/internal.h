@@ -290,7 +290,7 @@ struct tapxfer_seen {
  * @ho_claimed_at: when the files were claimed
  * @ho_ready_at: when the fence was taken down before the end
  * @ho_ended_at: when traffic went on
- * @ho_drain_tries: how often the rings were looked at since
+ * @ho_drain_until: jiffies, when the drain gives up
  * @ho_drain_paused: the drain waits for the command that is under way
  * @ho_nqueues: number of @ho_queues
  * @ho_queues: the device's queue files
@@ -330,7 +330,7 @@ struct tapxfer_handover {
 	u64			ho_claimed_at;
 	u64			ho_ready_at;
 	u64			ho_ended_at;
-	unsigned int		ho_drain_tries;
+	unsigned long		ho_drain_until;
 	bool			ho_drain_paused;
 
 	unsigned int		ho_nqueues;

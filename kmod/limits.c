@@ -182,10 +182,10 @@ static const char *reserve_error(const struct tapxfer_account *a, bool packets)
 {
 	if (a->a_kind == TAPXFER_LIMIT_USER)
 		return packets ?
-		       "the user's handovers have room for too much, lower hold or raise user_packets" :
+		       "the user's handovers have too much room, lower hold or raise user_packets" :
 		       "the user's handovers take too much memory, end some or raise user_bytes";
 	return packets ?
-	       "the netns' handovers have room for too much, lower hold or raise netns_packets" :
+	       "the netns' handovers have too much room, lower hold or raise netns_packets" :
 	       "the netns' handovers take too much memory, end some or raise netns_bytes";
 }
 

@@ -259,9 +259,9 @@ static const struct {
 	const char *msg;
 } reserve[] = {
 	{ "user_packets", 1000,
-	  "the user's handovers have room for too much, lower hold or raise user_packets" },
+	  "the user's handovers have too much room, lower hold or raise user_packets" },
 	{ "netns_packets", 1000,
-	  "the netns' handovers have room for too much, lower hold or raise netns_packets" },
+	  "the netns' handovers have too much room, lower hold or raise netns_packets" },
 	{ "user_bytes", (1000 + 129) * 8,
 	  "the user's handovers take too much memory, end some or raise user_bytes" },
 	{ "netns_bytes", (1000 + 129) * 8,
@@ -355,7 +355,7 @@ TEST_F(limits, of_an_unprivileged_user_are_its_own)
 		/* root's handover has taken all that a user may have */
 		{ .bytes = MIB, .hold = 1000 },
 		{ .bytes = MIB, .hold = 1001, .ret = -EDQUOT,
-		  .msg = "the user's handovers have room for too much, lower hold or raise user_packets" },
+		  .msg = "the user's handovers have too much room, lower hold or raise user_packets" },
 	};
 	struct tap other;
 	unsigned int i;
