@@ -348,7 +348,8 @@ TEST_F(shadow, offloads_are_refused_as_the_driver_refuses_them)
 	ASSERT_GT(0x400, taken);
 	CLAIM();
 	for (i = 0; i < 0x400; i++) {
-		EXPECT_EQ(driver[i], set_value(self->claimed.fds[i % QUEUES],
+		/* the first will do */
+		ASSERT_EQ(driver[i], set_value(self->claimed.fds[i % QUEUES],
 					       TUNSETOFFLOAD, i))
 			TH_LOG("%#x", i);
 	}
