@@ -23,6 +23,7 @@
  * - queue.c: what is done to one queue
  * - ring.c: parking a ring
  * - fence.c: the file operations before the driver's
+ * - sendmsg.c: the sockets' sendmsg before the driver's, for vhost-net
  * - device.c, probe.c: what the netdev and the driver's ioctls tell
  * - notifier.c: changes to a device that is being handed over
  */
