@@ -17,7 +17,7 @@
 size_t tapxfer_fill_size(unsigned int nqueues)
 {
 	size_t queue = nla_total_size(0) +
-		       6 * nla_total_size(sizeof(u32)) +
+		       7 * nla_total_size(sizeof(u32)) +
 		       2 * nla_total_size(sizeof(u8));
 	size_t dev = nla_total_size(0) +
 		     TAPXFER_A_DEV_MAX * nla_total_size(sizeof(u32)) +
@@ -156,7 +156,9 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HELD, held) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_PUT_BACK, put_back) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
-			file_count(q->q_file) - 1)) {
+			file_count(q->q_file) - 1) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_BATCHED,
+			READ_ONCE(q->q_batched))) {
 		nla_nest_cancel(skb, nest);
 		return -EMSGSIZE;
 	}

@@ -26,7 +26,8 @@ int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info)
 			      TAPXFER_FEATURE_DETACHED |
 			      TAPXFER_FEATURE_CLAIM |
 			      TAPXFER_FEATURE_CLAIMANT_EXIT |
-			      TAPXFER_FEATURE_WRITE_WAIT,
+			      TAPXFER_FEATURE_WRITE_WAIT |
+			      TAPXFER_FEATURE_VHOST_BATCH,
 			      TAPXFER_A_CAP_PAD) ||
 	    nla_put_u32(r.skb, TAPXFER_A_CAP_HOLD_DEFAULT,
 			TAPXFER_HOLD_DEFAULT) ||
