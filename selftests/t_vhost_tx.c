@@ -303,6 +303,20 @@ TEST_F(tx, batch_goes_with_the_device)
 	ASSERT_EQ(0, vhost_stop(&self->v));
 }
 
+/* A backend that stays attached calls nothing of the module any more. */
+TEST_F(tx, goes_on_without_the_module)
+{
+	KEEP_A_BATCH(0);
+	ASSERT_EQ(0, vhost_finish(&self->x));
+	self->x.id = 0;
+	EXPECT_ENTERED(SOME + 1);
+	ASSERT_TRUE(wait_until(module_users() == 0, SOON_MS));
+	ASSERT_EQ(0, shell("modprobe -r tapxfer"));
+	SEND_MORE(SOME + 1, 5);
+	EXPECT_ENTERED(SOME + 6);
+	ASSERT_EQ(0, shell("modprobe tapxfer"));
+}
+
 static long freeze(void *arg)
 {
 	return xfer_freeze_within(arg, 1000);
