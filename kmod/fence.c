@@ -385,7 +385,7 @@ static long fence_compat_ioctl(struct file *file, unsigned int cmd,
 #endif
 
 /* Take over the operations of a file that tun said is one of its own. */
-static void fence_learn(const struct file *file)
+static void fence_learn(const struct file *file, const struct socket *sock)
 {
 	/* Pairs with the release below: who sees it set sees fence_fops whole. */
 	if (smp_load_acquire(&fence_tun_fops))
@@ -402,6 +402,7 @@ static void fence_learn(const struct file *file)
 #ifdef CONFIG_COMPAT
 		fence_fops.compat_ioctl = fence_compat_ioctl;
 #endif
+		tapxfer_send_learn(sock);
 		/* Pairs with the acquire above. */
 		smp_store_release(&fence_tun_fops, file->f_op);
 	}
@@ -421,7 +422,7 @@ struct socket *tapxfer_fence_socket(struct file *file)
 	struct socket *sock = tun_get_socket(file);
 
 	if (!IS_ERR(sock))
-		fence_learn(file);
+		fence_learn(file, sock);
 	return sock;
 }
 
@@ -529,6 +530,29 @@ int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms)
 	if (!(READ_ONCE(ho->ho_fence) & TAPXFER_FENCE_WRITE))
 		return -ECANCELED;
 	return left ? 0 : -ETIMEDOUT;
+}
+
+/**
+ * tapxfer_fence_enter - a task comes another way than through the file
+ * @pass: to be handed to tapxfer_fence_leave()
+ * @file: the file that it goes to
+ *
+ * Pins the module, and the handover that the file is in, if any.
+ */
+void tapxfer_fence_enter(struct tapxfer_pass *pass, struct file *file)
+{
+	pass->p_pinned = fence_pin();
+	pass->p_queue = fence_queue(file);
+}
+
+/**
+ * tapxfer_fence_leave - the task is done
+ * @pass: from tapxfer_fence_enter()
+ */
+void tapxfer_fence_leave(struct tapxfer_pass *pass)
+{
+	fence_queue_put(pass->p_queue);
+	fence_unpin(pass->p_pinned);
 }
 
 /**

@@ -167,6 +167,8 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 			file_count(q->q_file) - 1) ||
 	    (q->q_ho->ho_claimant &&
 	     nla_put_u32(skb, TAPXFER_A_QUEUE_OTHERS, q->q_others)) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_BATCHED,
+			READ_ONCE(q->q_batched)) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_WRITERS,
 			atomic_read(&q->q_writers)) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_UNSENT, tapxfer_queue_unsent(q))) {

@@ -32,6 +32,7 @@ int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info)
 			      TAPXFER_FEATURE_NO_FDS |
 			      TAPXFER_FEATURE_PASS |
 			      TAPXFER_FEATURE_EXCLUSIVE |
+			      TAPXFER_FEATURE_VHOST_BATCH |
 			      TAPXFER_FEATURE_DRAIN |
 			      TAPXFER_FEATURE_HOLD_BYTES |
 			      TAPXFER_FEATURE_VIOLATED,

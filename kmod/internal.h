@@ -2,8 +2,8 @@
 /*
  * What the module's files know of each other.
  *
- * Lock order: rtnl, then a handover's ho_lock, then a ring's consumer_lock and
- * producer_lock. The netdev notifiers run under rtnl and take ho_lock, so
+ * Lock order: rtnl, then a handover's ho_lock, then a queue's q_send_lock or a
+ * ring's consumer_lock and producer_lock. The netdev notifiers run under rtnl and take ho_lock, so
  * ho_lock is never held across one of tun's ioctls, which take rtnl. Commands
  * on one handover exclude each other by ho_busy, which, unlike a lock, neither
  * the deadline nor an abort has to wait for: a command that let go of ho_lock
@@ -131,7 +131,7 @@ struct tapxfer_ring {
  * @q_ring: the file's ring
  * @q_data_ready: the socket's own callback while the ring is parked
  * @q_sndbuf: the socket's own send buffer limit while the write side is closed
- * @q_writers: writes and setter ioctls inside the driver
+ * @q_writers: writes, sends and setter ioctls inside the driver
  * @q_index: place in the order in which the files were given
  * @q_detached: exported: detached by TUNSETQUEUE
  * @q_nonblock: exported: O_NONBLOCK
@@ -141,6 +141,10 @@ struct tapxfer_ring {
  * @q_own: references that are the handover's and the claimant's descriptors
  * @q_others: references of anyone else
  * @q_hashed: in the table, and the file's operations are the fence's
+ * @q_send_lock: orders vhost's batches; taken under ho_lock or alone
+ * @q_send_closed: no send passes; set under ho_lock, cleared under both locks
+ * @q_batched: packets that vhost has sent meanwhile, under @q_send_lock
+ * @q_batches: the batches that they came in, under @q_send_lock
  */
 struct tapxfer_queue {
 	struct rhash_head	q_node;
@@ -160,6 +164,10 @@ struct tapxfer_queue {
 	struct list_head	q_sleepers;
 	unsigned int		q_own;
 	unsigned int		q_others;
+	struct mutex		q_send_lock;	/* see above */
+	bool			q_send_closed;
+	unsigned int		q_batched;
+	struct list_head	q_batches;
 };
 
 /**
@@ -283,7 +291,7 @@ struct tapxfer_seen {
  * @ho_claimant: thread group that has claimed the files
  * @ho_claimant_wait: in @ho_claimant's queue of pidfd waiters
  * @ho_tx_dropped: the device's tx_dropped at the hold
- * @ho_dropped: by how much it has grown by the end
+ * @ho_dropped: by how much it has grown by the end, and kept sends dropped
  * @ho_prepared_at: CLOCK_MONOTONIC, ns; so are the next five
  * @ho_holding_at: when the rings were parked
  * @ho_frozen_at: when the write side was closed and the state exported
@@ -558,6 +566,17 @@ enum tapxfer_limit tapxfer_budget_charge(struct tapxfer_budget *b,
 void tapxfer_budget_release(struct tapxfer_budget *b);
 
 /* fence.c */
+
+/**
+ * struct tapxfer_pass - a task on its way through this module to the driver
+ * @p_queue: the file's place in a handover, or NULL
+ * @p_pinned: the task keeps the module by a reference
+ */
+struct tapxfer_pass {
+	struct tapxfer_queue	*p_queue;
+	bool			p_pinned;
+};
+
 int tapxfer_fence_init(void);
 void tapxfer_fence_exit(void);
 struct socket *tapxfer_fence_socket(struct file *file);
@@ -568,10 +587,20 @@ void tapxfer_fence_raise(struct tapxfer_queue *q);
 void tapxfer_fence_lower(struct tapxfer_queue *q);
 void tapxfer_fence_remove(struct tapxfer_queue *q);
 int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms);
+void tapxfer_fence_enter(struct tapxfer_pass *pass, struct file *file);
+void tapxfer_fence_leave(struct tapxfer_pass *pass);
 long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
 			     unsigned long arg);
 void tapxfer_fence_tun_poll(struct file *file, struct poll_table_struct *wait);
 void tapxfer_fence_tun_show(struct seq_file *m, struct file *file);
+
+/* sendmsg.c */
+void tapxfer_send_learn(const struct socket *sock);
+void tapxfer_send_init(struct tapxfer_queue *q);
+void tapxfer_send_begin(struct tapxfer_queue *q);
+void tapxfer_send_close(struct tapxfer_queue *q);
+void tapxfer_send_open(struct tapxfer_queue *q);
+unsigned int tapxfer_send_end(struct tapxfer_queue *q, bool drop);
 
 /* device.c */
 bool tapxfer_dev_is_tun(const struct net_device *dev);

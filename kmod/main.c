@@ -28,6 +28,7 @@
  * - ring.c: parking a ring
  * - limits.c: how much memory all handovers may take
  * - fence.c: the file operations before the driver's
+ * - sendmsg.c: the sockets' sendmsg before the driver's, for vhost-net
  * - device.c, probe.c: what the netdev and the driver's ioctls tell
  * - notifier.c: changes to a device that is being handed over
  * - violation.c: those of them that cannot be refused

@@ -99,6 +99,7 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 	q->q_ho = ho;
 	q->q_index = i;
 	INIT_LIST_HEAD(&q->q_sleepers);
+	tapxfer_send_init(q);
 
 	for (j = 0; j < i; j++) {
 		if (ho->ho_queues[j].q_file == file) {
@@ -219,8 +220,10 @@ static int prepare_commit(struct tapxfer_handover *ho, const struct net *net,
 		goto out;
 	}
 
-	for (i = 0; i < ho->ho_nqueues; i++)
+	for (i = 0; i < ho->ho_nqueues; i++) {
 		tapxfer_fence_raise(&ho->ho_queues[i]);
+		tapxfer_send_begin(&ho->ho_queues[i]);
+	}
 	WRITE_ONCE(ho->ho_prepared_at, ktime_get_ns());
 	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_PREPARED);
 	kref_get(&ho->ho_ref);
@@ -275,8 +278,13 @@ struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,
 		err = prepare_queues(ho, req, &pd, extack);
 	if (!err)
 		err = prepare_commit(ho, req->net, extack);
-	if (!err)
+	if (!err) {
+		/* A batch that vhost sent before is not counted, and the driver
+		 * is at it in one RCU section: no later freeze has to wait.
+		 */
+		synchronize_rcu();
 		return ho;
+	}
 
 out_unpublish:
 	tapxfer_handover_unpublish(ho);

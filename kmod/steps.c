@@ -76,6 +76,8 @@ static int freeze_raise(struct tapxfer_handover *ho,
 	for (i = 0; !err && i < ho->ho_nqueues; i++)
 		WRITE_ONCE(ho->ho_queues[i].q_sndbuf,
 			   READ_ONCE(ho->ho_queues[i].q_sk->sk_sndbuf));
+	for (i = 0; !err && i < ho->ho_nqueues; i++)
+		tapxfer_send_close(&ho->ho_queues[i]);
 	if (!err)
 		WRITE_ONCE(ho->ho_fence, ho->ho_fence | TAPXFER_FENCE_WRITE);
 	mutex_unlock(&ho->ho_lock);
@@ -102,6 +104,9 @@ static void freeze_undo(struct tapxfer_handover *ho)
 
 	mutex_lock(&ho->ho_lock);
 	if (tapxfer_is_live(ho)) {
+		/* What vhost has sent meanwhile before what others write. */
+		for (i = 0; i < ho->ho_nqueues; i++)
+			tapxfer_send_open(&ho->ho_queues[i]);
 		WRITE_ONCE(ho->ho_fence, ho->ho_fence & ~TAPXFER_FENCE_WRITE);
 		for (i = 0; i < ho->ho_nqueues; i++)
 			tapxfer_queue_open(&ho->ho_queues[i]);
@@ -205,16 +210,24 @@ int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 	return err;
 }
 
-/* Let traffic go on. Under ho_lock, from any live state; see the DOC block. */
-static void handover_lift(struct tapxfer_handover *ho)
+/*
+ * Let traffic go on. Under ho_lock, from any live state; see the DOC block.
+ * Returns how many packets of vhost's were dropped.
+ */
+static unsigned int handover_lift(struct tapxfer_handover *ho)
 {
-	unsigned int i;
+	/* Then it is down, and this is before the driver's uninit. */
+	bool gone = ho->ho_dev->reg_state != NETREG_REGISTERED;
+	unsigned int i, dropped = 0;
 
 	/* The rings first: a read that passed a lowered fence would take the
 	 * reserve of a parked ring for the whole of it.
 	 */
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_queue_unpark(&ho->ho_queues[i]);
+	/* What vhost has sent meanwhile before what others write. */
+	for (i = 0; i < ho->ho_nqueues; i++)
+		dropped += tapxfer_send_end(&ho->ho_queues[i], gone);
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_queue_open(&ho->ho_queues[i]);
 	WRITE_ONCE(ho->ho_fence, 0);
@@ -224,12 +237,13 @@ static void handover_lift(struct tapxfer_handover *ho)
 	wake_up_all(&ho->ho_wait);
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_queue_wake(&ho->ho_queues[i]);
+	return dropped;
 }
 
 static void handover_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
 	bool held = ho->ho_holding_at;
-	unsigned int i;
+	unsigned int i, dropped;
 
 	if (event != TAPXFER_EVENT_THAWED) {
 		tapxfer_restore_files(ho);
@@ -237,12 +251,12 @@ static void handover_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 		if (ho->ho_shadow.s_stale)
 			ho->ho_violated |= TAPXFER_VIOLATION_SETTINGS;
 	}
-	handover_lift(ho);
+	dropped = handover_lift(ho);
 	ho->ho_ended_at = ktime_get_ns();
 	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_DRAINING);
 	if (held)
 		ho->ho_dropped = tapxfer_dev_tx_dropped(ho->ho_dev) -
-				 ho->ho_tx_dropped;
+				 ho->ho_tx_dropped + dropped;
 	tapxfer_claim_drop(ho);
 	if (cancel_delayed_work(&ho->ho_deadline_work))
 		tapxfer_handover_put(ho);
