@@ -3,11 +3,13 @@
 #
 # Boot a kernel and run the selftests in it:
 #
-#	run.sh [-d] [-m MODULE.ko] [-k KVER] [-t TOTALS] [-l "NAME SECONDS"]... [TEST...]
+#	run.sh [-d] [-m MODULE.ko] [-k KVER] [-t TOTALS] [-o INITRD]
+#		[-l "NAME SECONDS [CASE]"]... [TEST...]
 #
 # All tests and the demo, or those that are named (t_hold, demo.sh). -d runs the
 # demo alone and ends with its verdict. Everything must be built before. -l puts
-# a line into the list as it is. The logs stay in out/.
+# a line into the list as it is. The logs stay in out/. -o boots nothing, and
+# makes the machine's root file system alone.
 #
 # VM_APPEND (kernel arguments), VM_MEM and VM_SMP change the machine, VM_KEEP=1
 # keeps its files.
@@ -16,13 +18,14 @@ set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 top=$(readlink -f "$here/../..")
-demo='' ko=$top/kmod/tapxfer.ko kver='' totals='' lines=()
-while getopts dm:k:t:l: o; do
+demo='' ko=$top/kmod/tapxfer.ko kver='' totals='' initrd='' lines=()
+while getopts dm:k:t:o:l: o; do
 	case $o in
 	d) demo=--demo ;;
 	m) ko=$OPTARG ;;
 	k) kver=$OPTARG ;;
 	t) totals=$OPTARG ;;
+	o) initrd=$OPTARG ;;
 	l) lines+=("$OPTARG") ;;
 	*) exit 1 ;;
 	esac
@@ -30,7 +33,6 @@ done
 shift $((OPTIND - 1))
 
 kernel=$("$here/fetch.sh" kernel "$kver")
-ynl=$("$here/fetch.sh" ynl)
 work=$(mktemp -d)
 if [ -n "${VM_KEEP-}" ]; then
 	echo "# files: $work"
@@ -95,8 +97,16 @@ names()
 	echo "vm_leaks.sh 120"
 } >"$tests/.list"
 
+# Python is half of it, and takes its time to unpack: only for those that use it.
+ynl=
+! grep -q '^t_.*\.\(sh\|py\) ' "$tests/.list" || ynl=$("$here/fetch.sh" ynl)
+
 "$here/mkinitramfs.sh" -k "$kernel" -o "$work/initrd" -m "$ko" -r "$stage" \
-	-y "$ynl" -s "$spec" -t "$tests"
+	${ynl:+-y "$ynl"} -s "$spec" -t "$tests"
+if [ -n "$initrd" ]; then
+	mv "$work/initrd" "$initrd"
+	exit
+fi
 
 # What uses memory after it is freed, or beyond its end, is told; at a price that
 # the demo's packets need not pay.
