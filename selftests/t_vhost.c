@@ -167,6 +167,33 @@ TEST_F(vhost, packets_given_back_come_first_and_not_before_the_thaw)
 	EXPECT_ALL();
 }
 
+/* A ring that holds more than its length stays as it is, and is used so. */
+TEST_F(vhost, new_packets_come_behind_those_that_were_held)
+{
+	uint32_t all = variant->taken + variant->held, i;
+
+	ASSERT_EQ(0, link_set_txqlen("tap0", VHOST_BATCH));
+	VHOST_TAKES();
+	VHOST_STOPS(BEFORE_HOLD);
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_HOLDING,
+				variant->hold, 0));
+	ASSERT_EQ(0, sender_send(&self->s, variant->held));
+	VHOST_STOPS(AFTER_HOLD);
+	ASSERT_EQ(0, xfer_freeze(&self->x));
+	VHOST_STOPS(AFTER_FREEZE);
+	ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+	VHOST_STOPS(AFTER_CLAIM);
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+
+	for (i = 0; i < all / 2; i++)
+		ASSERT_EQ(1, tap_read_one(&self->tap, 0, &self->t));
+	ASSERT_EQ(0, sender_send(&self->s, all / 5));
+	EXPECT_EQ(all - all / 2 + all / 5, tap_read_all(&self->tap, &self->t));
+	EXPECT_EQ(0, self->s.dropped);
+	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
+	EXPECT_EQ(0, self->t.dup + self->t.reordered + self->t.foreign);
+}
+
 /* An end that comes by itself is no other end. */
 TEST_F(vhost, packets_given_back_come_first_after_the_deadline)
 {
