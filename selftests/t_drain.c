@@ -254,7 +254,7 @@ TEST_F(drain, what_is_refused)
 	EXPECT_EQ(-EPROTO, drain(&self->g, &self->x, 0));
 	ASSERT_EQ(0, xfer_hold(&self->x));
 	EXPECT_EQ(-EPROTO, drain(&self->g, &self->x, 0));
-	EXPECT_STREQ("the handover is holding, not frozen, freeze it first",
+	EXPECT_STREQ("the handover is holding: freeze it, or abort it",
 		     self->g.msg);
 	ASSERT_EQ(0, xfer_freeze(&self->x));
 	EXPECT_EQ(-ERANGE, drain(&self->g, &self->x, 1001));
