@@ -788,7 +788,7 @@ TEST_F(input, attributes_of_a_wrong_size)
 	size_t i, j;
 
 	for (i = 0; i < ARRAY_SIZE(takes); i++) {
-		for (attr = 1; attr < 32; attr++) {
+		for (attr = 1; attr < 64; attr++) {
 			bool token = is_token(takes[i].cmd, attr);
 
 			for (j = 0; j < ARRAY_SIZE(sizes); j++) {
