@@ -189,25 +189,27 @@ TEST_F(drain, ends_when_the_packets_go)
 
 TEST_F(drain, ends_with_the_handover)
 {
-	struct drainer d = { .tries = 1000 };
+	struct drainer d;
+	int i, status = 0;
 	pid_t child;
-	int status;
 
-	BEGIN();
-	d.x = self->x;
-	child = child_start(drainer, &d);
-	ASSERT_LT(0, child);
-	ASSERT_TRUE(wait_until(drain(&self->g, &self->x, 0) == -EBUSY,
-			       SOON_MS));
-	/* an abort waits for nobody */
-	ASSERT_EQ(0, xfer_abort(&self->x));
-	self->x.id = 0;
-	status = child_wait(child, SOON_MS);
-	/* in the middle, or just before it asked again */
-	EXPECT_TRUE(status == ECANCELED || status == ENOENT) {
-		TH_LOG("drain: %s", strerror(status));
+	/* the abort may come between two of its calls, but not each time */
+	for (i = 0; i < 5 && status != ECANCELED; i++) {
+		BEGIN();
+		d.x = self->x;
+		d.tries = 1000;
+		child = child_start(drainer, &d);
+		ASSERT_LT(0, child);
+		ASSERT_TRUE(wait_until(drain(&self->g, &self->x, 0) == -EBUSY,
+				       SOON_MS));
+		/* which waits for nobody */
+		ASSERT_EQ(0, xfer_abort(&self->x));
+		self->x.id = 0;
+		status = child_wait(child, SOON_MS);
+		tap_close(&self->claimed);
+		EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
 	}
-	EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
+	EXPECT_EQ(ECANCELED, status);
 	ASSERT_EQ(0, unplug());
 }
 
@@ -252,7 +254,7 @@ TEST_F(drain, what_is_refused)
 	EXPECT_EQ(-EPROTO, drain(&self->g, &self->x, 0));
 	ASSERT_EQ(0, xfer_hold(&self->x));
 	EXPECT_EQ(-EPROTO, drain(&self->g, &self->x, 0));
-	EXPECT_STREQ("the handover is holding, not frozen, freeze it first",
+	EXPECT_STREQ("the handover is holding: freeze it, or abort it",
 		     self->g.msg);
 	ASSERT_EQ(0, xfer_freeze(&self->x));
 	EXPECT_EQ(-ERANGE, drain(&self->g, &self->x, 1001));

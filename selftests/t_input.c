@@ -702,9 +702,9 @@ TEST_F(input, a_command_in_the_wrong_state)
 /* What each command takes, and of what size */
 static const struct {
 	uint8_t cmd;
-	uint32_t attrs;		/* bits */
+	uint64_t attrs;		/* bits */
 } takes[] = {
-#define A(name)		(1U << TAPXFER_A_HANDOVER_##name)
+#define A(name)		(1ULL << TAPXFER_A_HANDOVER_##name)
 	{ TAPXFER_CMD_HANDOVER_GET, A(ID) },
 	{ TAPXFER_CMD_PREPARE, A(IFINDEX) | A(FD) | A(HOLD) | A(HOLD_BYTES) |
 			       A(DEADLINE) },
@@ -712,8 +712,11 @@ static const struct {
 			    A(HOLD_BYTES) | A(DEADLINE) },
 	{ TAPXFER_CMD_FREEZE, A(ID) | A(TOKEN) | A(IFINDEX) | A(FD) | A(HOLD) |
 			      A(HOLD_BYTES) | A(DEADLINE) | A(TIMEOUT) },
-	{ TAPXFER_CMD_CLAIM, A(ID) | A(TOKEN) },
-	{ TAPXFER_CMD_THAW, A(ID) | A(TOKEN) },
+	{ TAPXFER_CMD_CLAIM, A(ID) | A(TOKEN) | A(NO_FDS) },
+	{ TAPXFER_CMD_READY, A(ID) | A(TOKEN) | A(SHARED) },
+	{ TAPXFER_CMD_PASS, A(ID) | A(TOKEN) | A(PID) },
+	{ TAPXFER_CMD_DRAIN, A(ID) | A(TOKEN) | A(TIMEOUT) },
+	{ TAPXFER_CMD_THAW, A(ID) | A(TOKEN) | A(SHARED) },
 	{ TAPXFER_CMD_ABORT, A(ID) | A(TOKEN) },
 	/* of another set, but numbers are numbers */
 	{ TAPXFER_CMD_DEV_GET, 1U << TAPXFER_A_DEV_IFINDEX |
@@ -731,8 +734,12 @@ static size_t size_of(uint8_t cmd, unsigned int attr)
 {
 	if (is_token(cmd, attr))
 		return TAPXFER_TOKEN_LEN;
-	return cmd != TAPXFER_CMD_DEV_GET &&
-	       attr == TAPXFER_A_HANDOVER_HOLD_BYTES ? 8 : 4;
+	if (cmd == TAPXFER_CMD_DEV_GET)
+		return 4;
+	if (attr == TAPXFER_A_HANDOVER_NO_FDS ||
+	    attr == TAPXFER_A_HANDOVER_SHARED)
+		return 0;
+	return attr == TAPXFER_A_HANDOVER_HOLD_BYTES ? 8 : 4;
 }
 
 /* Beyond the command's highest; below it; where it takes none at all */
@@ -752,7 +759,7 @@ TEST_F(input, attributes_that_a_command_does_not_take)
 
 	for (i = 0; i < ARRAY_SIZE(takes); i++) {
 		for (attr = 1; attr <= TAPXFER_A_HANDOVER_MAX; attr++) {
-			if (takes[i].attrs & 1U << attr)
+			if (takes[i].attrs & 1ULL << attr)
 				continue;
 			genl_new(&self->g, takes[i].cmd);
 			mnl_attr_put_u32(self->g.req, attr, 1);
@@ -781,11 +788,11 @@ TEST_F(input, attributes_of_a_wrong_size)
 	size_t i, j;
 
 	for (i = 0; i < ARRAY_SIZE(takes); i++) {
-		for (attr = 1; attr < 32; attr++) {
+		for (attr = 1; attr < 64; attr++) {
 			bool token = is_token(takes[i].cmd, attr);
 
 			for (j = 0; j < ARRAY_SIZE(sizes); j++) {
-				if (!(takes[i].attrs & 1U << attr) ||
+				if (!(takes[i].attrs & 1ULL << attr) ||
 				    sizes[j] == size_of(takes[i].cmd, attr))
 					continue;
 				genl_new(&self->g, takes[i].cmd);
@@ -852,7 +859,7 @@ TEST_F(input, an_unknown_command)
 {
 	genl_new(&self->g, TAPXFER_CMD_EVENT);
 	EXPECT_EQ(-EOPNOTSUPP, genl_talk(&self->g));
-	genl_new(&self->g, TAPXFER_CMD_EVENT + 1);
+	genl_new(&self->g, TAPXFER_CMD_MAX + 1);
 	EXPECT_EQ(-EOPNOTSUPP, genl_talk(&self->g));
 	genl_new(&self->g, 255);
 	EXPECT_EQ(-EOPNOTSUPP, genl_talk(&self->g));
