@@ -4,6 +4,7 @@
 #
 #	make			module, library, command and tests
 #	make check		build, check, boot a kernel, test: N passed, N failed
+#	make check-mutants	break the module in many ways, see the tests notice
 #	make demo		boot a kernel and show one handover under load
 #	make install		library and command (DESTDIR=, PREFIX=)
 #	make dkms-install	module, by dkms (KVER=; as root)
@@ -51,6 +52,13 @@ selftests: lib
 .PHONY: check demo
 check:
 	@selftests/vm/check.sh
+
+# MUTANTS= names some of selftests/mutants/, without the suffix.
+.PHONY: check-mutants
+check-mutants:
+	@selftests/vm/deps.sh
+	@$(MAKE) lib cli selftests
+	@selftests/vm/mutants $(MUTANTS)
 
 # The last line of its output is the demo's verdict.
 demo:

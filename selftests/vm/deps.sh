@@ -6,11 +6,11 @@
 
 set -eu
 
-# gcc and make for everything; the libraries of tools/; dkms, sparse, perl and
-# valgrind for the checks; the rest for the virtual machine.
+# gcc and make for everything; the libraries of tools/; dkms, sparse, perl,
+# valgrind and patch for the checks; the rest for the virtual machine.
 pkgs="gcc g++ make libc6-dev pkg-config
 libmnl-dev libnl-route-3-dev libjson-c-dev
-linux-headers-cloud-amd64 dkms sparse perl valgrind
+linux-headers-cloud-amd64 dkms sparse perl valgrind patch
 qemu-system-x86 busybox-static bash coreutils kmod iproute2 ethtool
 cpio xz-utils util-linux
 python3 python3-yaml python3-jsonschema
