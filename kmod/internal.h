@@ -374,19 +374,21 @@ extern struct workqueue_struct *tapxfer_drain_wq;
 /* netlink.c */
 extern struct genl_family tapxfer_family;
 
-struct tapxfer_handover *tapxfer_find(struct genl_info *info);
+/* request.c */
 int tapxfer_check_opener(const struct sk_buff *skb, struct genl_info *info);
-
-/* For a text that is chosen at run time, which NL_SET_ERR_MSG() cannot take */
-static inline void tapxfer_set_err(struct netlink_ext_ack *extack,
-				   const struct nlattr *attr, const char *msg)
-{
-	do_trace_netlink_extack(msg);
-	if (!extack)
-		return;
-	extack->_msg = msg;
-	NL_SET_BAD_ATTR(extack, attr);
-}
+struct tapxfer_handover *tapxfer_find(struct genl_info *info);
+struct tapxfer_handover *tapxfer_request_new(struct sk_buff *skb,
+					     struct genl_info *info);
+struct tapxfer_handover *tapxfer_request_find(struct genl_info *info);
+struct tapxfer_handover *tapxfer_request_begin(struct sk_buff *skb,
+					       struct genl_info *info,
+					       unsigned long states,
+					       bool *created);
+int tapxfer_request_timeout(const struct sk_buff *skb, struct genl_info *info,
+			    const char *too_long, u32 *timeout);
+int tapxfer_request_check_abort(struct sk_buff *skb,
+				struct tapxfer_handover *ho,
+				struct genl_info *info);
 
 /* get.c */
 int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info);
@@ -422,6 +424,18 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event);
 
 /* error.c */
+
+/* For a text that is chosen at run time, which NL_SET_ERR_MSG() cannot take */
+static inline void tapxfer_set_err(struct netlink_ext_ack *extack,
+				   const struct nlattr *attr, const char *msg)
+{
+	do_trace_netlink_extack(msg);
+	if (!extack)
+		return;
+	extack->_msg = msg;
+	NL_SET_BAD_ATTR(extack, attr);
+}
+
 __printf(2, 3)
 void tapxfer_set_err_fmt(struct netlink_ext_ack *extack, const char *fmt, ...);
 

@@ -12,7 +12,8 @@
  *
  * One file, one subject:
  *
- * - netlink.c: the generic netlink family, its commands and their rights
+ * - netlink.c: the generic netlink family and its commands
+ * - request.c: what is asked, and whether it may be
  * - get.c: its questions
  * - fill.c: what it tells
  * - error.c: why it refuses, where that is not known beforehand
