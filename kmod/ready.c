@@ -34,7 +34,7 @@
 static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 			  struct netlink_ext_ack *extack)
 {
-	int err = 0;
+	int over, err = 0;
 
 	if (!shared)
 		err = tapxfer_holders_check(ho, extack);
@@ -43,13 +43,13 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	if (!err)
-		err = tapxfer_handover_check_live(ho, extack);
-	if (!err && ho->ho_state != TAPXFER_STATE_CLAIMED) {
+	over = tapxfer_handover_check_live(ho, extack);
+	if (!over && ho->ho_state != TAPXFER_STATE_CLAIMED) {
 		NL_SET_ERR_MSG(extack,
 			       "the claimant has exited, claim anew or abort");
-		err = -ECANCELED;
+		over = -ECANCELED;
 	}
+	err = over ?: err;
 	if (!err) {
 		tapxfer_violation_look(ho);
 		return 0;
