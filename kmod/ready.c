@@ -84,6 +84,7 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 		/* A limit set anew is for the thaw. */
 		tapxfer_queue_close(&ho->ho_queues[i]);
 	}
+	tapxfer_shadow_open(ho);
 	WRITE_ONCE(ho->ho_fence, 0);
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_fence_lower(&ho->ho_queues[i]);

@@ -31,9 +31,9 @@
  * put back when one fails; the rest can fail only when the caller's memory goes
  * away under the ioctl. A setter that comes while the record is being applied
  * waits, and is then the driver's or the record's. When the claimant exits after
- * ready the record has been applied: the handover is frozen again, the event and
- * the next claim name it, and the next thaw sets what was exported, unless that
- * claimant sets something else.
+ * ready the record has been applied, and what else it has set then nobody has
+ * seen: the handover is frozen again, the event and the next claim name it, and
+ * the next thaw sets what was exported, unless that claimant sets something else.
  *
  * An abort, the deadline and the claimant's exit do not wait for a record that is
  * being applied. What has not been by then is not any more: each step looks,
@@ -518,6 +518,21 @@ int tapxfer_shadow_apply(struct tapxfer_handover *ho,
 	}
 	tapxfer_scratch_put(&scratch);
 	return err;
+}
+
+/**
+ * tapxfer_shadow_open - the claimant goes on with settings past the record
+ * @ho: the handover, about to be ready
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_shadow_open(struct tapxfer_handover *ho)
+{
+	ho->ho_shadow.s_stale |= TAPXFER_SHADOW_HDR_SZ | TAPXFER_SHADOW_LE |
+				 TAPXFER_SHADOW_OFFLOADS |
+				 TAPXFER_SHADOW_SNDBUF | TAPXFER_SHADOW_QUEUES;
+	if (ho->ho_export.has_vnet_be)
+		ho->ho_shadow.s_stale |= TAPXFER_SHADOW_BE;
 }
 
 /**
