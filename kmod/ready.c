@@ -51,6 +51,8 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 	}
 	err = over ?: err;
 	if (!err) {
+		/* Its own changes have been seen as they were made. */
+		ho->ho_setter = NULL;
 		tapxfer_violation_look(ho);
 		return 0;
 	}
