@@ -217,7 +217,7 @@ struct tapxfer_dev_state {
 /**
  * struct tapxfer_shadow - settings that a claimant has made
  * @s_set: TAPXFER_SHADOW_*, which of them
- * @s_stale: which were applied for a claim that was not thawed
+ * @s_stale: which may be in force of a claim that was not thawed
  * @s_applying: they are being applied; setters wait
  * @s_hdr_sz: TUNSETVNETHDRSZ, bytes
  * @s_le: TUNSETVNETLE
@@ -503,6 +503,7 @@ int tapxfer_shadow_get(struct tapxfer_queue *q, unsigned int cmd,
 void tapxfer_shadow_begin(struct tapxfer_handover *ho);
 int tapxfer_shadow_apply(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack);
+void tapxfer_shadow_open(struct tapxfer_handover *ho);
 void tapxfer_shadow_end(struct tapxfer_handover *ho);
 
 /* holders.c */

@@ -34,7 +34,7 @@
 static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 			  struct netlink_ext_ack *extack)
 {
-	int err = 0;
+	int over, err = 0;
 
 	if (!shared)
 		err = tapxfer_holders_check(ho, extack);
@@ -43,14 +43,16 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	if (!err)
-		err = tapxfer_handover_check_live(ho, extack);
-	if (!err && ho->ho_state != TAPXFER_STATE_CLAIMED) {
+	over = tapxfer_handover_check_live(ho, extack);
+	if (!over && ho->ho_state != TAPXFER_STATE_CLAIMED) {
 		NL_SET_ERR_MSG(extack,
 			       "the claimant has exited, claim anew or abort");
-		err = -ECANCELED;
+		over = -ECANCELED;
 	}
+	err = over ?: err;
 	if (!err) {
+		/* Its own changes have been seen as they were made. */
+		ho->ho_setter = NULL;
 		tapxfer_violation_look(ho);
 		return 0;
 	}
@@ -84,6 +86,7 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 		/* A limit set anew is for the thaw. */
 		tapxfer_queue_close(&ho->ho_queues[i]);
 	}
+	tapxfer_shadow_open(ho);
 	WRITE_ONCE(ho->ho_fence, 0);
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_fence_lower(&ho->ho_queues[i]);

@@ -3,6 +3,7 @@
  * Settings in shadow: what a claimant sets before the thaw.
  */
 #include <linux/if.h>
+#include <linux/rtnetlink.h>
 #include <linux/uaccess.h>
 #include <linux/virtio_net.h>
 
@@ -30,9 +31,14 @@
  * put back when one fails; the rest can fail only when the caller's memory goes
  * away under the ioctl. A setter that comes while the record is being applied
  * waits, and is then the driver's or the record's. When the claimant exits after
- * ready the record has been applied: the handover is frozen again, the event and
- * the next claim name it, and the next thaw sets what was exported, unless that
- * claimant sets something else.
+ * ready the record has been applied, and what else it has set then nobody has
+ * seen: the handover is frozen again, the event and the next claim name it, and
+ * the next thaw sets what was exported, unless that claimant sets something else.
+ *
+ * An abort, the deadline and the claimant's exit do not wait for a record that is
+ * being applied. What has not been by then is not any more: each step looks,
+ * after it has waited for rtnl, which others may keep for long. The ioctl that
+ * is in the driver by then gets through.
  */
 
 /* As drivers/net/tun.c takes them; TUNSETOFFLOAD is how callers find out. */
@@ -320,52 +326,87 @@ void tapxfer_shadow_begin(struct tapxfer_handover *ho)
 	sh->s_sndbuf = st->sndbuf;
 }
 
-/* Move one queue to where it shall be; 1 when it had to be moved. */
-static int apply_queue(struct tapxfer_queue *q, bool detach,
-		       const struct tapxfer_scratch *scratch)
+/* Whether the claim is not over yet. */
+static bool apply_go_on(struct tapxfer_handover *ho)
+{
+	bool claimed;
+
+	/* Wait here, and not in the driver, where an end is not seen. */
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+	claimed = ho->ho_state == TAPXFER_STATE_CLAIMED;
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return claimed;
+}
+
+static int move_queue(struct tapxfer_queue *q, bool detach,
+		      const struct tapxfer_scratch *scratch)
 {
 	struct ifreq ifr = {
 		.ifr_flags = detach ? IFF_DETACH_QUEUE : IFF_ATTACH_QUEUE,
 	};
-	u32 flags;
-	long err;
 
-	err = tapxfer_probe_flags(q->q_file, scratch, &flags);
-	if (err)
-		return err;
-	if (detach == !!(flags & IFF_DETACH_QUEUE))
-		return 0;
 	/* The driver's purge would find what a vhost backend gave back. */
 	tapxfer_queue_fold(q);
 	if (copy_to_user((void __user *)scratch->addr, &ifr, sizeof(ifr)))
 		return -EFAULT;
-	err = tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
-	return err ?: 1;
+	return tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
+}
+
+/* Move one queue to where it shall be; 1 when it had to be moved. */
+static int apply_queue(struct tapxfer_queue *q,
+		       const struct tapxfer_scratch *scratch)
+{
+	u32 flags;
+	int err;
+
+	err = tapxfer_probe_flags(q->q_file, scratch, &flags);
+	if (err)
+		return err;
+	if (q->q_shadow_detached == !!(flags & IFF_DETACH_QUEUE))
+		return 0;
+	if (!apply_go_on(q->q_ho))
+		return -ECANCELED;
+	return move_queue(q, q->q_shadow_detached, scratch) ?: 1;
+}
+
+/* Back to where they were, also when the claim is over: then all the more so. */
+static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
+			const struct tapxfer_scratch *scratch)
+{
+	while (n--) {
+		struct tapxfer_queue *q = &ho->ho_queues[n];
+
+		if (q->q_moved)
+			move_queue(q, !q->q_shadow_detached, scratch);
+		q->q_moved = false;
+	}
 }
 
 static int apply_queues(struct tapxfer_handover *ho,
 			const struct tapxfer_scratch *scratch)
 {
-	bool detach;
 	unsigned int i;
-	int err = 0;
+	int err;
 
 	for (i = 0; i < ho->ho_nqueues; i++) {
-		detach = ho->ho_queues[i].q_shadow_detached;
-		err = apply_queue(&ho->ho_queues[i], detach, scratch);
+		err = apply_queue(&ho->ho_queues[i], scratch);
 		ho->ho_queues[i].q_moved = err > 0;
-		if (err < 0)
-			break;
+		if (err < 0) {
+			undo_queues(ho, i, scratch);
+			return err;
+		}
 	}
-	if (err >= 0)
-		return 0;
-	while (i--) {
-		if (!ho->ho_queues[i].q_moved)
-			continue;
-		detach = ho->ho_queues[i].q_shadow_detached;
-		apply_queue(&ho->ho_queues[i], !detach, scratch);
-	}
-	return err;
+	return 0;
+}
+
+static int apply_ioctl(struct tapxfer_handover *ho, unsigned int cmd,
+		       unsigned long arg)
+{
+	if (!apply_go_on(ho))
+		return -ECANCELED;
+	return tapxfer_fence_tun_ioctl(ho->ho_queues[0].q_file, cmd, arg);
 }
 
 static int apply_int(struct tapxfer_handover *ho, unsigned int cmd, int val,
@@ -373,8 +414,7 @@ static int apply_int(struct tapxfer_handover *ho, unsigned int cmd, int val,
 {
 	if (put_user(val, (int __user *)scratch->addr))
 		return -EFAULT;
-	return tapxfer_fence_tun_ioctl(ho->ho_queues[0].q_file, cmd,
-				       scratch->addr);
+	return apply_ioctl(ho, cmd, scratch->addr);
 }
 
 static int apply_device(struct tapxfer_handover *ho,
@@ -396,8 +436,7 @@ static int apply_device(struct tapxfer_handover *ho,
 	if (!err && (sh->s_set & TAPXFER_SHADOW_SNDBUF))
 		err = apply_int(ho, TUNSETSNDBUF, sh->s_sndbuf, scratch);
 	if (!err && (sh->s_set & TAPXFER_SHADOW_OFFLOADS))
-		err = tapxfer_fence_tun_ioctl(ho->ho_queues[0].q_file,
-					      TUNSETOFFLOAD, sh->s_offloads);
+		err = apply_ioctl(ho, TUNSETOFFLOAD, sh->s_offloads);
 	return err;
 }
 
@@ -424,6 +463,23 @@ static bool apply_begin(struct tapxfer_handover *ho, struct tapxfer_shadow *sh)
 	return any;
 }
 
+/*
+ * Something of the record stays with the device from here on: whoever ends the
+ * claim sees that. False when it is over.
+ */
+static bool apply_commit(struct tapxfer_handover *ho,
+			 const struct tapxfer_shadow *sh)
+{
+	bool claimed;
+
+	mutex_lock(&ho->ho_lock);
+	claimed = ho->ho_state == TAPXFER_STATE_CLAIMED;
+	if (claimed)
+		ho->ho_shadow.s_stale |= sh->s_set | TAPXFER_SHADOW_QUEUES;
+	mutex_unlock(&ho->ho_lock);
+	return claimed;
+}
+
 /**
  * tapxfer_shadow_apply - give the device what was recorded
  * @ho: the handover, its command begun, claimed
@@ -432,7 +488,7 @@ static bool apply_begin(struct tapxfer_handover *ho, struct tapxfer_shadow *sh)
  * Setters wait until tapxfer_shadow_end(), which must follow.
  *
  * Context: in the calling process, whose memory is used; takes rtnl.
- * Return: 0 or an errno.
+ * Return: 0 or an errno; -ECANCELED when the claim ended meanwhile.
  */
 int tapxfer_shadow_apply(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack)
@@ -451,10 +507,10 @@ int tapxfer_shadow_apply(struct tapxfer_handover *ho,
 	if (err) {
 		NL_SET_ERR_MSG(extack,
 			       "the driver does not attach or detach a queue as the claimant asked, abort");
+	} else if (!apply_commit(ho, &sh)) {
+		undo_queues(ho, ho->ho_nqueues, &scratch);
+		err = -ECANCELED;
 	} else {
-		mutex_lock(&ho->ho_lock);
-		ho->ho_shadow.s_stale |= sh.s_set | TAPXFER_SHADOW_QUEUES;
-		mutex_unlock(&ho->ho_lock);
 		err = apply_device(ho, &sh, &scratch);
 		if (err)
 			NL_SET_ERR_MSG(extack,
@@ -462,6 +518,21 @@ int tapxfer_shadow_apply(struct tapxfer_handover *ho,
 	}
 	tapxfer_scratch_put(&scratch);
 	return err;
+}
+
+/**
+ * tapxfer_shadow_open - the claimant goes on with settings past the record
+ * @ho: the handover, about to be ready
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_shadow_open(struct tapxfer_handover *ho)
+{
+	ho->ho_shadow.s_stale |= TAPXFER_SHADOW_HDR_SZ | TAPXFER_SHADOW_LE |
+				 TAPXFER_SHADOW_OFFLOADS |
+				 TAPXFER_SHADOW_SNDBUF | TAPXFER_SHADOW_QUEUES;
+	if (ho->ho_export.has_vnet_be)
+		ho->ho_shadow.s_stale |= TAPXFER_SHADOW_BE;
 }
 
 /**

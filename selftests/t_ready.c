@@ -229,6 +229,28 @@ TEST_F(ready, a_dead_claimant_leaves_a_frozen_handover)
 	EXPECT_ALL(old);
 }
 
+/* Nor what it has set when its files were files again. */
+TEST_F(ready, what_was_set_past_the_record_is_not_there_either)
+{
+	int old = hdr_of(&self->tap);
+
+	CLAIM();
+	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, 20));
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETLE, 1));
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
+	agent_kill(&self->target);
+	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
+			       SOON_MS));
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	ASSERT_EQ(0, xfer_finish(&self->x));
+	EXPECT_EQ(old, hdr_of(&self->tap));
+	/* a queue that is attached cannot be attached */
+	EXPECT_EQ(-EINVAL, tap_detach(self->tap.fds[1], false));
+	EXPECT_ALL(old);
+}
+
 TEST_F(ready, a_dead_claimant_does_not_keep_the_source_from_an_abort)
 {
 	READY();
