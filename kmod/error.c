@@ -10,7 +10,9 @@
 /* An extended ack points to its text, and is read after the command has
  * returned. Kernels before 6.2 have no room for it in the ack, and later ones
  * for 80 characters. So there are some texts that take turns. Who is overtaken
- * by that many others in so short a time gets another's text, no worse.
+ * by that many others in so short a time gets another's text, no worse: netlink
+ * measures a text before it copies it, so all are of one length, filled up with
+ * blanks.
  */
 #define ERROR_TEXTS	64
 #define ERROR_LEN	128
@@ -21,16 +23,22 @@ static atomic_t error_turn = ATOMIC_INIT(0);
 /**
  * tapxfer_set_err_fmt - an error text with numbers in it
  * @extack: where to, or NULL
- * @fmt: as printf's, cut off at 127 characters
+ * @fmt: as printf's, cut off at 127 characters, to which blanks are added
  */
 void tapxfer_set_err_fmt(struct netlink_ext_ack *extack, const char *fmt, ...)
 {
-	char *text;
+	char text[ERROR_LEN];
+	unsigned int turn;
 	va_list ap;
+	int n;
 
-	text = error_texts[(u32)atomic_inc_return(&error_turn) % ERROR_TEXTS];
 	va_start(ap, fmt);
-	vscnprintf(text, ERROR_LEN, fmt, ap);
+	n = vscnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	tapxfer_set_err(extack, NULL, text);
+	memset(text + n, ' ', sizeof(text) - 1 - n);
+	text[sizeof(text) - 1] = '\0';
+
+	turn = (u32)atomic_inc_return(&error_turn) % ERROR_TEXTS;
+	memcpy(error_texts[turn], text, sizeof(text));
+	tapxfer_set_err(extack, NULL, error_texts[turn]);
 }

@@ -30,6 +30,9 @@
  * the core's own and has no name that a module could use: a poll of ours, which
  * does not sleep, shows it.
  *
+ * A process that shares the claimant's table (CLONE_FILES) shares its descriptors,
+ * and goes with it.
+ *
  * The answer is that of a moment. A holder can always make another one, and
  * somebody who looks into /proc has a reference while he looks.
  */
@@ -133,18 +136,10 @@ static unsigned int holders_polls(struct tapxfer_queue *q, struct pid *group)
 static int holders_descriptor(const void *arg, struct file *file,
 			      unsigned int fd)
 {
-	/* iterate_fd() has the caller's word that it is not changed. */
-	struct tapxfer_handover *ho = (struct tapxfer_handover *)arg;
-	unsigned int i;
+	struct tapxfer_queue *q = tapxfer_fence_find(file);
 
-	if (!file->private_data)
-		return 0;
-	for (i = 0; i < ho->ho_nqueues; i++) {
-		if (ho->ho_queues[i].q_file == file) {
-			ho->ho_queues[i].q_own++;
-			break;
-		}
-	}
+	if (q && q->q_ho == arg)
+		q->q_own++;
 	return 0;
 }
 
