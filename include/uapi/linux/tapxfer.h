@@ -183,8 +183,8 @@ enum tapxfer_not_exported {
  * @TAPXFER_VIOLATION_OFFLOADS: its features were changed
  * @TAPXFER_VIOLATION_XDP: an XDP program was attached, replaced or detached
  * @TAPXFER_VIOLATION_CARRIER: its carrier was changed
- * @TAPXFER_VIOLATION_SETTINGS: a claimant that was ready, and is gone, has left
- *   settings of its own
+ * @TAPXFER_VIOLATION_SETTINGS: a claimant that was ready, and is gone, may have
+ *   left settings of its own
  *
  * None of it can be refused.
  */
