@@ -557,6 +557,11 @@ TEST_F(uring_ends, who_lost_a_race_for_a_packet_waits_for_the_thaw)
 
 	req[1].kind = READ;
 	req[1].queue = 0;
+	/* On 6.1 a request with IOSQE_ASYNC for a file that blocks, which loses
+	 * such a race, makes its task run in circles in io_uring when packets
+	 * come, whatever holds them meanwhile: its count of retries wraps.
+	 */
+	ASSERT_EQ(0, tap_set_nonblock(&g->tap, variant->async));
 	if (variant->begun)
 		ASSERT_EQ(0, xfer_begin(&g->x, &g->tap, TAPXFER_STATE_PREPARED,
 					0, 0));
