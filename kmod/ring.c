@@ -49,7 +49,7 @@
  * with its first.
  *
  * A look walks over slots, and must not meet a consumer there. A parked ring has
- * none, but for those past the fence (see ring_was_read()), so it takes both
+ * none, but for those past the fence (see ring_is_astray()), so it takes both
  * locks; consumer_lock, which readers take with softirqs enabled, by trying. A
  * look that did not get it leaves its packets to the next one.
  *
@@ -153,14 +153,30 @@ static bool ring_is_ours(const struct tapxfer_ring *r)
 	return r->r_ring->queue == r->r_array && r->r_ring->size == r->r_size;
 }
 
+/* Where no consumer looks but one past the fence, or what is given back past the
+ * reserve.
+ */
+static bool ring_is_astray(const struct tapxfer_ring *r)
+{
+	return r->r_ring->consumer_head < (int)r->r_hold;
+}
+
 /*
  * A consumer past the fence (the driver's purge of a queue that is detached, a
  * reader that has slept in the driver since before the prepare) sees what a
- * vhost backend gave back, takes one, and turns round to slot 0.
+ * vhost backend gave back, takes one, and turns round to slot 0. Two backends of
+ * a queue that give back more than the reserve takes leave no slot empty.
  */
 static bool ring_was_read(const struct tapxfer_ring *r)
 {
-	return r->r_ring->consumer_head < (int)r->r_hold;
+	unsigned int i;
+
+	if (!ring_is_astray(r))
+		return false;
+	for (i = r->r_ring->consumer_head; i < r->r_hold + RING_RESERVE; i++)
+		if (!r->r_array[i])
+			return true;
+	return false;
 }
 
 /* Packets before the reserve of a parked ring that was not read. */
@@ -204,7 +220,7 @@ static enum tapxfer_limit ring_look(struct tapxfer_ring *r)
 	unsigned int n;
 
 	/* What was counted remains what was held at most. */
-	if (!ring_is_ours(r) || ring_was_read(r))
+	if (!ring_is_ours(r) || ring_is_astray(r))
 		return TAPXFER_LIMIT_NONE;
 
 	n = ring_fill(ring);
@@ -367,7 +383,7 @@ void tapxfer_ring_fold(struct tapxfer_ring *r)
 	bool closed;
 
 	flags = ring_lock(ring);
-	if (!r->r_parked || r->r_folded || !ring_is_ours(r) || ring_was_read(r))
+	if (!r->r_parked || r->r_folded || !ring_is_ours(r) || ring_is_astray(r))
 		goto out;
 	head = ring->consumer_head;
 	back = r->r_hold + RING_RESERVE - head;
@@ -396,11 +412,12 @@ out:
 	ring_unlock(ring, flags);
 }
 
+/* And in a closed ring what is between it and the reserve. */
 static void ring_drop_reserve(struct tapxfer_ring *r)
 {
 	unsigned int i;
 
-	for (i = r->r_hold; i < r->r_hold + RING_RESERVE; i++) {
+	for (i = r->r_size; i < r->r_hold + RING_RESERVE; i++) {
 		if (r->r_array[i])
 			tun_ptr_free(r->r_array[i]);
 		r->r_array[i] = NULL;

@@ -11,6 +11,7 @@
 
 #include <linux/virtio_net.h>
 
+#include "genl.h"
 #include "net.h"
 #include "util.h"
 #include "vhost.h"
@@ -337,6 +338,105 @@ TEST_F(vhost, can_be_stopped_after_an_abort)
 	ASSERT_EQ(0, xfer_abort(&self->x));
 	ASSERT_EQ(0, vhost_stop(&self->v));
 	EXPECT_ALL();
+}
+
+/*
+ * Nobody keeps two backends from the same queue, and together they give back more
+ * than one's batch. (The later one first, for the order to be as it was.)
+ */
+static int two_take(struct vhost v[2], struct sender *s, const struct tap *tap)
+{
+	int i, err = 0;
+
+	for (i = 0; !err && i < 2; i++) {
+		err = sender_send(s, VHOST_BATCH) ?:
+		      vhost_start(&v[i], tap->fds[0]);
+		if (!err && !wait_until(ring_is_empty(tap), SOON_MS))
+			err = -ETIMEDOUT;
+	}
+	return err;
+}
+
+FIXTURE(two) {
+	struct tap tap;
+	struct xfer x;
+	struct genl g;
+	struct sender s;
+	struct tally t;
+	struct vhost v[2];
+};
+
+FIXTURE_VARIANT(two) {
+	uint64_t bytes;
+	uint32_t sent;
+};
+
+FIXTURE_VARIANT_ADD(two, to_an_empty_ring) {
+	.sent = 0,
+};
+
+FIXTURE_VARIANT_ADD(two, to_a_ring_of_many) {
+	.sent = 3 * TAP_RING,
+};
+
+FIXTURE_VARIANT_ADD(two, to_a_ring_closed_by_bytes) {
+	.bytes = 256 << 10, .sent = TAP_RING,
+};
+
+FIXTURE_SETUP(two)
+{
+	int i;
+
+	ASSERT_EQ(0, net_isolate());
+	ASSERT_EQ(0, tap_open(&self->tap, "tap0", 1, TAP_VM));
+	ASSERT_EQ(0, tap_set_nonblock(&self->tap, true));
+	ASSERT_EQ(0, xfer_open(&self->x));
+	ASSERT_EQ(0, genl_open(&self->g));
+	ASSERT_EQ(0, sender_open(&self->s, self->tap.ifindex, 1));
+	ASSERT_EQ(0, tally_init(&self->t, MAX_SEQ));
+	ASSERT_EQ(0, shell("modprobe vhost_net"));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, vhost_open(&self->v[i], 0, -1));
+}
+
+FIXTURE_TEARDOWN(two)
+{
+	vhost_close(&self->v[1]);
+	vhost_close(&self->v[0]);
+	xfer_close(&self->x);
+	genl_close(&self->g);
+	link_delete("tap0");
+	tap_close(&self->tap);
+	sender_close(&self->s);
+	tally_free(&self->t);
+	EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
+}
+
+/* The second one takes when the first one has its batch, and has no buffers. */
+TEST_F(two, give_back_more_than_a_batch)
+{
+	uint32_t kept;
+
+	ASSERT_EQ(0, two_take(self->v, &self->s, &self->tap));
+	ASSERT_EQ(0, xfer_begin_raw(&self->x, &self->g, &self->tap,
+				    TAPXFER_CMD_FREEZE, 0, variant->bytes, 0));
+	ASSERT_EQ(0, sender_send(&self->s, variant->sent));
+	EXPECT_EQ(!!variant->bytes, !!self->s.dropped);
+	ASSERT_EQ(0, vhost_stop(&self->v[1]));
+	ASSERT_EQ(0, vhost_stop(&self->v[0]));
+	EXPECT_NOTHING_TO_READ();
+	kept = self->s.seq - self->s.dropped;
+	ASSERT_EQ(0, xfer_get(&self->x));
+	EXPECT_EQ(2 * VHOST_BATCH,
+		  xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_PUT_BACK));
+	EXPECT_EQ(kept, xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_HELD));
+	ASSERT_EQ(0, xfer_finish(&self->x));
+
+	EXPECT_EQ(kept, tap_read_all(&self->tap, &self->t));
+	EXPECT_EQ(0, tally_lost(&self->t, kept));
+	ASSERT_EQ(0, sender_send(&self->s, 100));
+	EXPECT_EQ(100, tap_read_all(&self->tap, &self->t));
+	EXPECT_EQ(0, self->t.dup + self->t.reordered + self->t.foreign);
 }
 
 TEST_HARNESS_MAIN

@@ -47,7 +47,9 @@ enum op {
 	VMM_STOP = 'S',		/* the backends */
 	VMM_FREEZE = 'F',
 	VMM_CLAIM = 'C',
-	VMM_RESUME = 'R',	/* the guest goes on here */
+	VMM_READY = 'Y',	/* backends attached, and the guest goes on here */
+	VMM_THAW = 'T',
+	VMM_RESUME = 'R',	/* both of it, the thaw first */
 	VMM_EXIT = 'X',
 	/* of a source's steps, and nothing that it is told */
 	VMM_KILL = 'K',
@@ -152,6 +154,14 @@ static int vmm_claim(struct vmm *m, const struct order *o)
 	return xfer_claim(&m->x, &m->tap) ?: vmm_open_backends(m);
 }
 
+static int vmm_thaw(struct vmm *m)
+{
+	int err = xfer_thaw(&m->x);
+
+	m->x.id = 0;
+	return err;
+}
+
 /* A backend can be attached when the files have their own operations again. */
 static int vmm_resume(struct vmm *m, const struct order *o)
 {
@@ -159,8 +169,7 @@ static int vmm_resume(struct vmm *m, const struct order *o)
 
 	for (q = 0; o->recover && q < QUEUES; q++)
 		vhost_recover(&m->v[q]);
-	err = xfer_thaw(&m->x);
-	m->x.id = 0;
+	err = o->op == VMM_READY ? xfer_ready(&m->x, 0) : vmm_thaw(m);
 	return err ?: vmm_start_backends(m) ?: vmm_run_guest(m);
 }
 
@@ -183,8 +192,11 @@ static int vmm_do(struct vmm *m, const struct order *o)
 		return xfer_freeze_patiently(&m->x);
 	case VMM_CLAIM:
 		return vmm_claim(m, o);
+	case VMM_READY:
 	case VMM_RESUME:
 		return vmm_resume(m, o);
+	case VMM_THAW:
+		return vmm_thaw(m);
 	default:
 		return -EINVAL;
 	}
@@ -238,6 +250,7 @@ FIXTURE(move) {
 FIXTURE_VARIANT(move) {
 	const char *steps;	/* of the source, before the claim */
 	const char *late;	/* after the claim */
+	bool ready;		/* the target attaches its backends before the thaw */
 };
 
 /* As a VMM does that knows of nothing */
@@ -265,6 +278,19 @@ FIXTURE_VARIANT_ADD(move, stopped_after_the_claim) {
 
 FIXTURE_VARIANT_ADD(move, killed_when_frozen) {
 	.steps = "HFPK", .late = "",
+};
+
+/* The target's guest runs before the thaw. */
+FIXTURE_VARIANT_ADD(move, stopped_while_held_and_ready_before_the_thaw) {
+	.steps = "HPSF", .late = "X", .ready = true,
+};
+
+FIXTURE_VARIANT_ADD(move, stopped_after_the_claim_and_ready_before_the_thaw) {
+	.steps = "HF", .late = "PSX", .ready = true,
+};
+
+FIXTURE_VARIANT_ADD(move, killed_when_frozen_and_ready_before_the_thaw) {
+	.steps = "HFPK", .late = "", .ready = true,
 };
 
 static uint64_t received(const struct shared *sh)
@@ -423,18 +449,51 @@ static int count_received(const struct shared *sh, uint32_t seq)
 	return n;
 }
 
+/* The guest has no descriptor left to send with, on either queue. */
+static bool guest_is_stuck(const int *memfds)
+{
+	bool stuck = true;
+	struct vhost v;
+	int q;
+
+	for (q = 0; q < QUEUES; q++) {
+		stuck &= !vhost_open(&v, 0, memfds[q]) &&
+			 guest_unsent(&v) == VHOST_RING;
+		vhost_close(&v);
+	}
+	return stuck;
+}
+
+/* How far vhost has come in filling the guests' buffers; turns round. */
+static uint32_t guest_filled(const int *memfds)
+{
+	struct vhost v;
+	uint32_t n = 0;
+	int q;
+
+	for (q = 0; q < QUEUES; q++) {
+		if (!vhost_open(&v, 0, memfds[q]))
+			n = n << 16 | v.vrings[VHOST_RX].used->idx;
+		vhost_close(&v);
+	}
+	return n;
+}
+
 TEST_F(move, nothing_is_lost_and_order_is_kept)
 {
 	struct order claim = { .op = VMM_CLAIM }, resume = { .op = VMM_RESUME };
+	struct order thaw = { .op = VMM_THAW };
 	uint64_t sent = 0, lost = 0, dup = 0;
+	uint32_t seq, filled;
 	struct shared *sh = self->sh;
 	struct link_stats at_freeze, now;
 	struct answer a, unused;
 	const char *step;
-	uint32_t seq;
 	int i, q;
 
 	resume.recover = strchr(variant->steps, VMM_KILL);
+	if (variant->ready)
+		resume.op = VMM_READY;
 	for (i = 0; i < HOPS; i++) {
 		struct handle *from = &self->vmms[i], *to = &self->vmms[i + 1];
 
@@ -455,10 +514,17 @@ TEST_F(move, nothing_is_lost_and_order_is_kept)
 		ASSERT_EQ(0, vmm_tell(to, &claim, &a));
 		for (step = variant->late; *step; step++)
 			ASSERT_EQ(0, vmm_step(from, *step, &unused));
+		filled = guest_filled(self->memfds);
+		if (variant->ready) {
+			ASSERT_EQ(0, vmm_tell(to, &resume, &a));
+			EXPECT_TRUE(wait_until(guest_is_stuck(self->memfds),
+					       SOON_MS));
+		}
 		ASSERT_EQ(0, link_stats("tap0", &now));
 		EXPECT_EQ(at_freeze.rx_packets, now.rx_packets);
+		EXPECT_EQ(filled, guest_filled(self->memfds));
 		sh->window = RUN_WINDOW;
-		ASSERT_EQ(0, vmm_tell(to, &resume, &a));
+		ASSERT_EQ(0, vmm_tell(to, variant->ready ? &thaw : &resume, &a));
 	}
 	EXPECT_TRUE(wait_for_traffic(sh, 1000));
 
