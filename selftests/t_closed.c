@@ -8,106 +8,26 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
 
 #include <kselftest_harness.h>
 
-#include <linux/vhost.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_ring.h>
+#include <linux/virtio_net.h>
 
 #include "flow.h"
 #include "genl.h"
 #include "net.h"
 #include "tap.h"
 #include "util.h"
+#include "vhost.h"
 #include "waiter.h"
 #include "xfer.h"
 
-#define RING_SIZE	256
 #define MAX_SEQ		(1 << 18)
 /* So few that the ring's own length is not reached, nor the hold */
 #define BYTES		(300 << 10)
 #define HOLD		1500
 /* What an empty ring has room for: its readers clear slots 16 at a time */
 #define ROOM		(TAP_RING - 16)
-
-/* A guest that offers no buffers: vhost takes packets and keeps them. */
-struct vhost {
-	int fd;
-	void *mem;
-	size_t size;
-};
-
-static int vhost_vring(struct vhost *v, unsigned int index)
-{
-	struct vhost_vring_state num = { .index = index, .num = RING_SIZE };
-	struct vhost_vring_state base = { .index = index };
-	struct vhost_vring_file file = { .index = index };
-	char *p = (char *)v->mem + index * (v->size / 2);
-	struct vhost_vring_addr addr = { .index = index };
-	struct vring vr;
-
-	vring_init(&vr, RING_SIZE, p, 4096);
-	addr.desc_user_addr = (uintptr_t)vr.desc;
-	addr.avail_user_addr = (uintptr_t)vr.avail;
-	addr.used_user_addr = (uintptr_t)vr.used;
-	if (ioctl(v->fd, VHOST_SET_VRING_NUM, &num) ||
-	    ioctl(v->fd, VHOST_SET_VRING_BASE, &base) ||
-	    ioctl(v->fd, VHOST_SET_VRING_ADDR, &addr))
-		return -errno;
-	file.fd = eventfd(0, EFD_CLOEXEC);
-	if (ioctl(v->fd, VHOST_SET_VRING_KICK, &file))
-		return -errno;
-	file.fd = eventfd(0, EFD_CLOEXEC);
-	return ioctl(v->fd, VHOST_SET_VRING_CALL, &file) ? -errno : 0;
-}
-
-static int vhost_open(struct vhost *v)
-{
-	/* the tap's header is as long as the guest's */
-	uint64_t features = 1ULL << VIRTIO_F_VERSION_1;
-	struct {
-		struct vhost_memory m;
-		struct vhost_memory_region r;
-	} mem = { .m.nregions = 1 };
-	unsigned int i;
-	int err = 0;
-
-	v->fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
-	if (v->fd < 0)
-		return -errno;
-	v->size = 1 << 16;
-	v->mem = aligned_alloc(4096, v->size);
-	if (!v->mem)
-		return -ENOMEM;
-	memset(v->mem, 0, v->size);
-	mem.r.memory_size = v->size;
-	mem.r.userspace_addr = (uintptr_t)v->mem;
-	if (ioctl(v->fd, VHOST_SET_OWNER) ||
-	    ioctl(v->fd, VHOST_SET_FEATURES, &features) ||
-	    ioctl(v->fd, VHOST_SET_MEM_TABLE, &mem))
-		return -errno;
-	for (i = 0; !err && i < 2; i++)
-		err = vhost_vring(v, i);
-	return err;
-}
-
-/* The receive side; @fd -1 to stop it. */
-static int vhost_backend(struct vhost *v, int fd)
-{
-	struct vhost_vring_file file = { .index = 0, .fd = fd };
-
-	return ioctl(v->fd, VHOST_NET_SET_BACKEND, &file) ? -errno : 0;
-}
-
-static void vhost_close(struct vhost *v)
-{
-	close(v->fd);
-	free(v->mem);
-}
 
 enum end {
 	THAW,
@@ -176,7 +96,7 @@ FIXTURE_SETUP(closed)
 	ASSERT_EQ(0, sender_open(&self->s, self->tap.ifindex, 1));
 	ASSERT_EQ(0, tally_init(&self->t, MAX_SEQ));
 	ASSERT_EQ(0, shell("modprobe vhost_net"));
-	ASSERT_EQ(0, vhost_open(&self->v));
+	ASSERT_EQ(0, vhost_open(&self->v, 1ULL << VIRTIO_NET_F_MRG_RXBUF, -1));
 }
 
 FIXTURE_TEARDOWN(closed)
@@ -199,9 +119,10 @@ static bool ring_is_empty(const struct tap *tap)
 	return poll(&pfd, 1, 0) == 0;
 }
 
+/* The guest offers no buffers: vhost takes packets and keeps them. */
 #define VHOST_TAKES() do { \
 	ASSERT_EQ(0, sender_send(&self->s, variant->taken)); \
-	ASSERT_EQ(0, vhost_backend(&self->v, self->tap.fds[0])); \
+	ASSERT_EQ(0, vhost_backend(&self->v, VHOST_RX, self->tap.fds[0])); \
 	ASSERT_TRUE(wait_until(ring_is_empty(&self->tap), SOON_MS)); \
 } while (0)
 
@@ -253,7 +174,7 @@ TEST_F(closed, queue_gives_all_in_order)
 				    variant->end == DEADLINE ? 2500 : 0));
 	CLOSE();
 	bytes = xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_HELD_BYTES);
-	ASSERT_EQ(0, vhost_backend(&self->v, -1));
+	ASSERT_EQ(0, vhost_backend(&self->v, VHOST_RX, -1));
 	ASSERT_EQ(0, xfer_get(&self->x));
 	EXPECT_EQ(variant->taken,
 		  xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_PUT_BACK));
@@ -303,7 +224,7 @@ TEST_F(closed, queue_that_is_read_gives_the_rest_in_order)
 				    TAPXFER_CMD_HOLD, HOLD, BYTES,
 				    variant->end == DEADLINE ? 2500 : 0));
 	CLOSE();
-	ASSERT_EQ(0, vhost_backend(&self->v, -1));
+	ASSERT_EQ(0, vhost_backend(&self->v, VHOST_RX, -1));
 	pthread_kill(w.thread, SIGUSR1);
 	if (variant->taken) {
 		ASSERT_TRUE(waiter_wait(&w, SOON_MS));
@@ -338,7 +259,7 @@ TEST_F(closed, queue_that_is_detached_loses_nothing_but_its_packets)
 				    TAPXFER_CMD_HOLD, HOLD, BYTES,
 				    variant->end == DEADLINE ? 2500 : 0));
 	CLOSE();
-	ASSERT_EQ(0, vhost_backend(&self->v, -1));
+	ASSERT_EQ(0, vhost_backend(&self->v, VHOST_RX, -1));
 	ASSERT_EQ(0, tap_detach(self->tap.fds[0], true));
 	ASSERT_EQ(0, tap_detach(self->tap.fds[0], false));
 	ASSERT_EQ(0, sender_send(&self->s, 3));
