@@ -351,6 +351,8 @@ result $? "claim --no-fds: {fds} is a mistake"
 tapxfer claim "$id" --token-file "$tmp/t11" --no-fds -- bash -c 'env; ls -l /proc/$$/fd; exec sleep 1000' >"$tmp/claim.out" 2>&1 &
 first=$!
 sources+=("$first")
+# the claim comes before the command's output
+for _ in $(seq 100); do grep -q ' 0 -> ' "$tmp/claim.out" && break; sleep 0.05; done
 claimant $first && grep -q '^TAPXFER_NUM_QUEUES=2$' "$tmp/claim.out" &&
 	! grep -q 'TAPXFER_FDS\|/dev/net/tun' "$tmp/claim.out"
 result $? "claim --no-fds: no descriptor, and the claim is the command's"

@@ -790,6 +790,7 @@ TEST_F(input, attributes_of_a_wrong_size)
 	for (i = 0; i < ARRAY_SIZE(takes); i++) {
 		for (attr = 1; attr < 64; attr++) {
 			bool token = is_token(takes[i].cmd, attr);
+			bool flag = !size_of(takes[i].cmd, attr);
 
 			for (j = 0; j < ARRAY_SIZE(sizes); j++) {
 				if (!(takes[i].attrs & 1ULL << attr) ||
@@ -798,10 +799,12 @@ TEST_F(input, attributes_of_a_wrong_size)
 				genl_new(&self->g, takes[i].cmd);
 				mnl_attr_put(self->g.req, attr, sizes[j],
 					     zeroes);
-				EXPECT_EQ(token ? -ERANGE : -EINVAL,
+				EXPECT_EQ(token || flag ? -ERANGE : -EINVAL,
 					  genl_talk(&self->g));
 				EXPECT_STREQ(token ?
 					     "binary attribute size out of range" :
+					     flag ?
+					     "Attribute failed policy validation" :
 					     "invalid attribute length",
 					     self->g.msg);
 				EXPECT_EQ(attr, self->g.bad_attr);
