@@ -160,6 +160,20 @@ spec_generates()
 	done
 }
 
+# make check-mutants takes longer than the tests; that it can run is seen here.
+mutants_apply()
+{
+	local f rc=0
+
+	for f in selftests/mutants/*.patch; do
+		patch -p1 -F1 -f -s --dry-run <"$f" >"$work/patch.log" 2>&1 && continue
+		echo "$f does not apply:"
+		cat "$work/patch.log"
+		rc=1
+	done
+	return $rc
+}
+
 # dkms itself, in the machine's own trees, unless they hold an installation
 # already: then in trees of our own.
 dkms_tree=/var/lib/dkms
@@ -235,6 +249,8 @@ silent "sparse finds nothing in the module" kbuild C=2
 silent "checkpatch --strict finds nothing" checkpatch
 silent "YNL spec is valid by its schema" spec_valid
 silent "the kernel's generator takes the spec" spec_generates
+
+silent "the mutants' patches apply" mutants_apply
 
 head_line "the harness"
 "$here/test-harness.sh" -t "$totals"
