@@ -160,6 +160,16 @@ spec_generates()
 	done
 }
 
+# docutils by Debian's python: another one in PATH has no docutils.
+docs_valid()
+{
+	local f
+
+	for f in Documentation/*.rst; do
+		/usr/bin/python3 -m docutils --report=1 --halt=5 "$f" 2>&1 >/dev/null
+	done
+}
+
 # make check-mutants takes longer than the tests; that it can run is seen here.
 mutants_apply()
 {
@@ -250,6 +260,7 @@ silent "checkpatch --strict finds nothing" checkpatch
 silent "YNL spec is valid by its schema" spec_valid
 silent "the kernel's generator takes the spec" spec_generates
 
+silent "the documentation is valid reStructuredText" docs_valid
 silent "the mutants' patches apply" mutants_apply
 
 head_line "the harness"

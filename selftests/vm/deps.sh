@@ -7,13 +7,13 @@
 set -eu
 
 # gcc and make for everything; the libraries of tools/; dkms, sparse, perl,
-# valgrind and patch for the checks; the rest for the virtual machine.
+# valgrind, patch and docutils for the checks; the rest for the virtual machine.
 pkgs="gcc g++ make libc6-dev pkg-config
 libmnl-dev libnl-route-3-dev libjson-c-dev
 linux-headers-cloud-amd64 dkms sparse perl valgrind patch
 qemu-system-x86 busybox-static bash coreutils kmod iproute2 ethtool
 cpio xz-utils util-linux
-python3 python3-yaml python3-jsonschema
+python3 python3-yaml python3-jsonschema python3-docutils
 $*"
 
 missing=
