@@ -18,15 +18,16 @@
 #include <sys/wait.h>
 
 #include "demo_ctl.h"
+#include "util.h"
 
 #define MS		UINT64_C(1000000)	/* in ns */
-#define ANSWER_MS	10000
+#define ANSWER_MS	SOON_MS
 #define WARM_UP_US	700000
 #define MEASURE_US	800000
 #define AFTER_US	1000000
-#define STOPPED_MAX	(20000 * MS)
-#define SETTLE_MAX	(10000 * MS)
-#define DEADLINE_MS	60000
+#define STOPPED_MAX	(scaled_ms(20000) * MS)
+#define SETTLE_MAX	(SOON_MS * MS)
+#define DEADLINE_MS	scaled_ms(60000)
 #define FD_HIGH		16	/* above all that a program finds open */
 
 /**
@@ -351,7 +352,7 @@ static void settle(void)
 
 	do {
 		was = is;
-		rest(200000);
+		rest(scaled_ms(200) * 1000);
 		is = run.shm->h2g.got + run.shm->g2h.got;
 	} while (is != was && demo_now() < end);
 }

@@ -46,7 +46,7 @@ trap 'exit 1' INT TERM HUP
 work=$(mktemp -d) || fail "no temporary directory"
 
 # The second netns lives as long as this process.
-unshare --net sleep 300 &
+unshare --net sleep $((300 * ${SELFTESTS_SCALE:-1})) &
 peer=$!
 i=0
 while [ "$(readlink /proc/$peer/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do

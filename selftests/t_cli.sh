@@ -20,6 +20,11 @@ result()	# STATUS NAME
 	fi
 }
 
+# This machine may be slower than a usual one.
+scale=${SELFTESTS_SCALE:-1}
+tries=$((100 * scale))
+nap() { for _ in $(seq "$scale"); do sleep "$1"; done; }
+
 # run STATUS CMD…: its output in $tmp/out and $tmp/err
 run()
 {
@@ -188,7 +193,7 @@ tapxfer -j monitor >"$tmp/events" 2>"$tmp/events.err" &
 monitor=$!
 tapxfer monitor tap0 >"$tmp/events.text" 2>&1 &
 monitor2=$!
-for _ in $(seq 100); do
+for _ in $(seq "$tries"); do
 	[ "$(awk '$2 == 16' /proc/net/netlink | wc -l)" -ge 2 ] && break
 	sleep 0.05
 done
@@ -260,7 +265,7 @@ out "^alone: tapxfer thaw: .*; 'tapxfer check DEV' shows who, --shared" && ! out
 result $? "thaw: refused while the source has its files: $(grep ^alone "$tmp/out")"
 out "stops: others than the claimant, process SELF, hold 4 of 4 queue files \([0-9]+ references\).* pid $pid \(python3"
 result $? "check: who keeps it from the thaw: $(grep SELF "$tmp/out")"
-wait_gone() { for _ in $(seq 100); do [ "$(tapxfer -j list)" = "[]" ] && return; sleep 0.05; done; return 1; }
+wait_gone() { for _ in $(seq "$tries"); do [ "$(tapxfer -j list)" = "[]" ] && return; sleep 0.05; done; return 1; }
 wait_gone
 result $? "thaw: and gone"
 
@@ -271,7 +276,7 @@ result $? "freeze by process, thaw refused, abort by privilege"
 wait_gone
 rm -f "$tmp/t3"
 run 0 tapxfer freeze --pid "$pid" --deadline 300ms --hold=2000 --token-out "$tmp/t3"
-sleep 0.6
+nap 0.6
 wait_gone
 result $? "freeze: the deadline"
 rm -f "$tmp/t3"
@@ -300,12 +305,12 @@ ip link del br0
 tapxfer monitor >"$tmp/events.text" 2>"$tmp/events.err" &
 monitor=$!
 listening() { awk '$2 == 16' /proc/net/netlink | wc -l; }
-for _ in $(seq 100); do [ "$(listening)" -ge 1 ] && break; sleep 0.05; done
-sleep 0.3
+for _ in $(seq "$tries"); do [ "$(listening)" -ge 1 ] && break; sleep 0.05; done
+nap 0.3
 rmmod tapxfer && modprobe dummy && modprobe tapxfer
 start tap8 1
 run 0 tapxfer freeze --pid "$pid" --token-out "$tmp/t8" && run 0 tapxfer abort "$(sed 's/handover \([0-9]*\).*/\1/' "$tmp/out")" --token-file "$tmp/t8"
-sleep 0.3
+nap 0.3
 kill "$monitor"
 wait "$monitor"
 grep -q 'frozen' "$tmp/events.text" && grep -q 'loaded anew' "$tmp/events.err"
@@ -325,7 +330,7 @@ freeze()	# ARG…: its id in $id, the token in $tmp/t11
 go() { tapxfer "$1" "$id" --token-file "$tmp/t11" "${@:2}"; }
 claimant()	# becomes PID
 {
-	for _ in $(seq 100); do
+	for _ in $(seq "$tries"); do
 		run 0 tapxfer -j list "$id"
 		[ "$(field 'o.get("claimant")')" = "$1" ] && return
 		sleep 0.05
@@ -352,7 +357,7 @@ tapxfer claim "$id" --token-file "$tmp/t11" --no-fds -- bash -c 'env; ls -l /pro
 first=$!
 sources+=("$first")
 # the claim comes before the command's output
-for _ in $(seq 100); do grep -q ' 0 -> ' "$tmp/claim.out" && break; sleep 0.05; done
+for _ in $(seq "$tries"); do grep -q ' 0 -> ' "$tmp/claim.out" && break; sleep 0.05; done
 claimant $first && grep -q '^TAPXFER_NUM_QUEUES=2$' "$tmp/claim.out" &&
 	! grep -q 'TAPXFER_FDS\|/dev/net/tun' "$tmp/claim.out"
 result $? "claim --no-fds: no descriptor, and the claim is the command's"
@@ -381,7 +386,7 @@ ip link set tap11 down && ip link set tap11 name tap12
 tapxfer claim "$id" --token-file "$tmp/t11" --no-fds -- sleep 1000 >"$tmp/claim.out" 2>&1 &
 first=$!
 sources+=("$first")
-wait_file() { for _ in $(seq 100); do grep -q "$1" "$2" && return; sleep 0.05; done; return 1; }
+wait_file() { for _ in $(seq "$tries"); do grep -q "$1" "$2" && return; sleep 0.05; done; return 1; }
 wait_file 'warning: tap12 is not as it was exported: it was renamed\.$' "$tmp/claim.out"
 result $? "claim: warns of a rename: $(cat "$tmp/claim.out")"
 run 0 tapxfer list && out '^ID.*VIOLATED$' && out ' name$'
@@ -418,7 +423,7 @@ run 2 tapxfer check tap4 --pid "$pid" && out 'has 1 of 2 queues; no process.*has
 result $? "check: the only reference in flight"
 stop
 start tap9 256 poll
-sleep 0.3
+nap 0.3
 run 0 tapxfer -j check --pid "$pid" --try &&
 	[ "$(field '[f["what"] for f in o["findings"]], o["found"]')" = "(['calls'], 256)" ]
 result $? "check: 256 queues in a poll that sleeps"

@@ -171,7 +171,7 @@ TEST_F(closed, queue_gives_all_in_order)
 	VHOST_TAKES();
 	ASSERT_EQ(0, xfer_begin_raw(&self->x, &self->g, &self->tap,
 				    TAPXFER_CMD_HOLD, HOLD, BYTES,
-				    variant->end == DEADLINE ? 2500 : 0));
+				    variant->end == DEADLINE ? scaled_ms(2500) : 0));
 	CLOSE();
 	bytes = xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_HELD_BYTES);
 	ASSERT_EQ(0, vhost_backend(&self->v, VHOST_RX, -1));
@@ -222,7 +222,7 @@ TEST_F(closed, queue_that_is_read_gives_the_rest_in_order)
 	ASSERT_EQ(0, waiter_start(&w));
 	ASSERT_EQ(0, xfer_begin_raw(&self->x, &self->g, &self->tap,
 				    TAPXFER_CMD_HOLD, HOLD, BYTES,
-				    variant->end == DEADLINE ? 2500 : 0));
+				    variant->end == DEADLINE ? scaled_ms(2500) : 0));
 	CLOSE();
 	ASSERT_EQ(0, vhost_backend(&self->v, VHOST_RX, -1));
 	pthread_kill(w.thread, SIGUSR1);
@@ -257,7 +257,7 @@ TEST_F(closed, queue_that_is_detached_loses_nothing_but_its_packets)
 	VHOST_TAKES();
 	ASSERT_EQ(0, xfer_begin_raw(&self->x, &self->g, &self->tap,
 				    TAPXFER_CMD_HOLD, HOLD, BYTES,
-				    variant->end == DEADLINE ? 2500 : 0));
+				    variant->end == DEADLINE ? scaled_ms(2500) : 0));
 	CLOSE();
 	ASSERT_EQ(0, vhost_backend(&self->v, VHOST_RX, -1));
 	ASSERT_EQ(0, tap_detach(self->tap.fds[0], true));

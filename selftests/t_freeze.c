@@ -232,7 +232,7 @@ TEST_F(freeze, signals_end_blocked_reads_and_writes)
 	int64_t begun_ = now_ms(); \
 	EXPECT_EQ(-ETIMEDOUT, xfer_freeze_within(&self->x, ms)); \
 	EXPECT_LE((ms) - 20, now_ms() - begun_); \
-	EXPECT_GE((ms) + 5000, now_ms() - begun_); \
+	EXPECT_GE((ms) + scaled_ms(5000), now_ms() - begun_); \
 	EXPECT_STREQ("a write or ioctl in flight did not end in time, stop the writer", \
 		     xfer_why(&self->x)); \
 } while (0)

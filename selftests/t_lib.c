@@ -23,6 +23,8 @@
 
 #include <tapxfer/tapxfer.h>
 
+#include "util.h"
+
 #define QUEUES	256
 
 static int count, failures;
@@ -73,20 +75,18 @@ static int stop(const struct tapxfer_info *info, void *data)
 	return 42;
 }
 
+/* How many handovers there are, or -1 */
+static int listed(struct tapxfer *tx)
+{
+	int n = 0;
+
+	return tapxfer_handover_list(tx, add, &n) ? -1 : n;
+}
+
 /* A handover leaves the list when its rings have shrunk. */
 static bool all_gone(struct tapxfer *tx)
 {
-	int i, n;
-
-	for (i = 0; i < 100; i++) {
-		n = 0;
-		if (tapxfer_handover_list(tx, add, &n))
-			return false;
-		if (!n)
-			return true;
-		usleep(50000);
-	}
-	return false;
+	return wait_until(listed(tx) == 0, SOON_MS);
 }
 
 /* 256 queues: the longest request and the longest reply. */
@@ -225,7 +225,7 @@ static void lost(struct tapxfer *tx)
 	}
 	CHECK(told > 100 && err == -EAGAIN, "events: %d were kept", told);
 	err = tapxfer_prepare(tx, 0, &fd, 1, NULL, &token, &ho);
-	CHECK(!err && !tapxfer_event_next(events, 1000, &ev) &&
+	CHECK(!err && !tapxfer_event_next(events, SOON_MS, &ev) &&
 	      tapxfer_info_u64(ev, TAPXFER_A_HANDOVER_EVENT) ==
 	      TAPXFER_EVENT_PREPARED &&
 	      tapxfer_info_u64(ev, TAPXFER_A_HANDOVER_TIME),

@@ -246,7 +246,7 @@ struct source {
 	int pipe[2];
 };
 
-#define DEADLINE	4000	/* ms: enough to look around before */
+#define DEADLINE	scaled_ms(4000)	/* ms: enough to look around before */
 
 static int source(void *arg)
 {

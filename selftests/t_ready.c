@@ -200,7 +200,7 @@ TEST_F(ready, an_abort_lets_traffic_go_on)
 TEST_F(ready, so_does_the_deadline)
 {
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
-				3000));
+				scaled_ms(3000)));
 	ASSERT_EQ(0, sender_send(&self->s, HELD));
 	ASSERT_EQ(0, TARGET(agent_claim, 0, 0));
 	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));

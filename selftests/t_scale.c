@@ -196,7 +196,7 @@ TEST_F_TIMEOUT(scale, processes_with_devices_of_their_own, 50)
 		ASSERT_LT(0, pid[i]);
 	}
 	for (i = 0; i < 6; i++)
-		EXPECT_EQ(0, child_wait(pid[i], 40000));
+		EXPECT_EQ(0, child_wait(pid[i], scaled_ms(40000)));
 	EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
 }
 
@@ -243,7 +243,7 @@ TEST_F_TIMEOUT(scale, processes_that_want_the_same_device, 50)
 				       !!sh->other[i], SOON_MS));
 	}
 	for (i = 0; i < 4; i++) {
-		EXPECT_EQ(0, child_wait(pid[i], 40000));
+		EXPECT_EQ(0, child_wait(pid[i], scaled_ms(40000)));
 		EXPECT_EQ(0, sh->other[i]);
 		EXPECT_EQ(30, sh->won[i] + sh->busy[i]);
 		won += sh->won[i];
@@ -302,7 +302,7 @@ TEST_F_TIMEOUT(scale, commands_that_race_for_one_handover, 50)
 		pid_t pid[4];
 
 		ASSERT_EQ(0, xfer_begin(x, tap, TAPXFER_STATE_FROZEN, 0,
-					turn % 2 ? 10000 : 20));
+					turn % 2 ? 0 : 20));
 		ASSERT_EQ(0, sender_send(&s, 200));
 		r.x = *x;
 		for (i = 0; i < 4; i++)

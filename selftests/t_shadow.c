@@ -282,7 +282,7 @@ TEST_F(shadow, an_abort_leaves_no_trace)
 
 TEST_F(shadow, the_deadline_leaves_no_trace)
 {
-	self->deadline = 5000;
+	self->deadline = scaled_ms(5000);
 	CLAIM();
 	ASSERT_EQ(0, set_all(&self->claimed));
 	EXPECT_RECORDED(&self->claimed);

@@ -23,6 +23,8 @@ import traceback
 HERE = os.path.dirname(os.path.realpath(__file__))
 SPEC = os.path.join(HERE, "../Documentation/netlink/specs/tapxfer.yaml")
 HEADER = os.path.join(HERE, "../include/uapi/linux/tapxfer.h")
+# how many times slower than usual this machine is
+SCALE = int(os.environ.get("SELFTESTS_SCALE", "1"))
 
 
 def ynl_tree():
@@ -139,7 +141,7 @@ def ctrl_policies(family_id):
     getpolicy, attr_family = 10, 1
     attr_policy, attr_op_policy = 8, 9
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)
-    sock.settimeout(10)
+    sock.settimeout(10 * SCALE)
     body = struct.pack("BBH", getpolicy, 1, 0) + \
         struct.pack("HHHH", 6, attr_family, family_id, 0)
     sock.send(struct.pack("IHHII", 16 + len(body), 0x10, 0x301, 1, 0) + body)
@@ -260,7 +262,7 @@ def cli(*args, fds=()):
     run = subprocess.run([sys.executable, os.path.join(YNL, "cli.py"), "--no-schema",
                           "--output-json", "--spec", SPEC, *args],
                          pass_fds=fds, capture_output=True, text=True, check=False,
-                         timeout=30)
+                         timeout=30 * SCALE)
     assert run.returncode == 0, f"{args}: {run.stderr.splitlines()[-5:]} {run.stdout}"
     return json.loads(run.stdout)
 
@@ -375,7 +377,7 @@ def test_events():
     listener.ntf_subscribe("events")
     begun = family.do("freeze", {"ifindex": tap.ifindex, "fd": tap.files})
     family.do("abort", {"id": begun["id"], "token": begun["token"]})
-    end = time.monotonic() + 10
+    end = time.monotonic() + 10 * SCALE
     while len(listener.async_msg_queue) < 4 and time.monotonic() < end:
         listener.check_ntf()
     got = [msg["msg"] for msg in listener.async_msg_queue]

@@ -209,7 +209,7 @@ TEST_F_TIMEOUT(thaw, does_not_keep_the_files_for_a_ring_that_nobody_reads, 50)
 		ASSERT_EQ(0, sender_send_flow(&self->s, flow_of[0]));
 	ASSERT_EQ(0, xfer_finish(&self->x));
 
-	EXPECT_TRUE(wait_until(module_users() == 0, 40000));
+	EXPECT_TRUE(wait_until(module_users() == 0, scaled_ms(40000)));
 	EXPECT_EQ(2 * TAP_RING, tap_read_all(&self->tap, &self->t));
 	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
 	EXPECT_EQ(0, self->t.dup + self->t.reordered);

@@ -201,7 +201,7 @@ TEST_F(vhost, packets_given_back_come_first_after_the_deadline)
 	VHOST_TAKES();
 	VHOST_STOPS(BEFORE_HOLD);
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN,
-				variant->hold, 2500));
+				variant->hold, scaled_ms(2500)));
 	ASSERT_EQ(0, sender_send(&self->s, variant->held));
 	if (variant->stop != BEFORE_HOLD)
 		ASSERT_EQ(0, vhost_stop(&self->v));

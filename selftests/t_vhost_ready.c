@@ -17,7 +17,7 @@
 
 #define MAX_SEQ		(1 << 16)
 #define FLOW		1	/* of the guest's own packets */
-#define EARLY_MS	5000	/* a deadline that comes */
+#define EARLY_MS	scaled_ms(5000)	/* a deadline that comes */
 
 /* Whether nobody finds a packet, who is not kept off by the file's operations */
 static bool nothing_to_read(int fd)

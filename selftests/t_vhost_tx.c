@@ -245,7 +245,7 @@ TEST_F(tx, batch_is_sent_at_an_abort)
 
 TEST_F(tx, batch_is_sent_at_the_deadline)
 {
-	KEEP_A_BATCH(5000);
+	KEEP_A_BATCH(scaled_ms(5000));
 	SEND_MORE(SOME + 1, 5);
 	EXPECT_TRUE(wait_until(!xfer_is_live(&self->x), SOON_MS));
 	EXPECT_ENTERED(SOME + 6);
@@ -319,7 +319,7 @@ TEST_F(tx, goes_on_without_the_module)
 
 static long freeze(void *arg)
 {
-	return xfer_freeze_within(arg, 1000);
+	return xfer_freeze_within(arg, scaled_ms(1000));
 }
 
 /* A freeze that fails has kept nothing. */

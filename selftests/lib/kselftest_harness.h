@@ -2,7 +2,8 @@
 /*
  * The kernel's harness, which this file stands before, and a choice of what it
  * runs: a program's argument is "fixture.case", or "fixture.variant.case" as
- * the results name it. Later kernels' harnesses have options for that.
+ * the results name it. Later kernels' harnesses have options for that. The time
+ * that a case may take is that of a usual machine.
  */
 #ifndef SELFTESTS_KSELFTEST_HARNESS_H
 #define SELFTESTS_KSELFTEST_HARNESS_H
@@ -11,6 +12,8 @@
 
 #include <stdbool.h>
 #include <string.h>
+
+#include "util.h"
 
 #define HARNESS_KEEP(head, keep) do {					\
 	__typeof__(head) *at_ = &(head);				\
@@ -57,12 +60,23 @@ static inline bool harness_choose(const char *name)
 	return found;
 }
 
+static inline void harness_scale(void)
+{
+	struct __fixture_metadata *f;
+	struct __test_metadata *t;
+
+	for (f = __fixture_list; f; f = f->next)
+		for (t = f->tests; t; t = t->next)
+			t->timeout = scaled_ms(t->timeout * 1000) / 1000;
+}
+
 static inline int harness_main(int argc, char **argv)
 {
 	if (argc > 1 && !harness_choose(argv[1])) {
 		fprintf(TH_LOG_STREAM, "Bail out! no case %s\n", argv[1]);
 		return KSFT_FAIL;
 	}
+	harness_scale();
 	return test_harness_run(argc, argv);
 }
 

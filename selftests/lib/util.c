@@ -26,6 +26,14 @@ int64_t now_ms(void)
 	return now_ns() / 1000000;
 }
 
+int scaled_ms(int ms)
+{
+	const char *scale = getenv("SELFTESTS_SCALE");
+	int n = scale ? atoi(scale) : 1;
+
+	return ms * (n > 0 ? n : 1);
+}
+
 int shell(const char *fmt, ...)
 {
 	char cmd[1024];

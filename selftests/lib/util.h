@@ -10,8 +10,15 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+/*
+ * Milliseconds of a usual machine in those of this one, which SELFTESTS_SCALE
+ * in the environment says to be so many times slower, and nothing says to be a
+ * usual one. For what is waited for: a limit of the module's is not scaled.
+ */
+int scaled_ms(int ms);
+
 /* For what ought to happen soon. An emulated machine is slow and noisy. */
-#define SOON_MS		10000
+#define SOON_MS		scaled_ms(10000)
 
 int64_t now_ms(void);
 uint64_t now_ns(void);

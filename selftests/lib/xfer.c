@@ -28,6 +28,13 @@ static struct tapxfer_info **answer(struct xfer *x)
 	return &x->info;
 }
 
+uint32_t xfer_patience_ms(void)
+{
+	int ms = scaled_ms(60000);
+
+	return ms < 300000 ? ms : 300000;
+}
+
 int xfer_begin(struct xfer *x, const struct tap *tap, enum tapxfer_state state,
 	       uint32_t hold, uint32_t deadline)
 {

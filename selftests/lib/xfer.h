@@ -25,8 +25,12 @@ int xfer_open(struct xfer *x);
 /* Aborts what is left of it. */
 void xfer_close(struct xfer *x);
 
-/* The deadline, where a test does not care: later than a slow machine needs. */
-#define XFER_PATIENCE_MS	60000
+/*
+ * The deadline, where a test does not care: later than a slow machine needs, and
+ * not above what may be asked for.
+ */
+#define XFER_PATIENCE_MS	xfer_patience_ms()
+uint32_t xfer_patience_ms(void);
 
 /* From the tap's files to that state; @hold, @deadline: 0 for a default. */
 int xfer_begin(struct xfer *x, const struct tap *tap, enum tapxfer_state state,

@@ -6,7 +6,8 @@
 #	boot.sh KERNELTREE INITRD CONSOLE.LOG JUDGE-OPTIONS...
 #
 # The first serial port is the kernel's and goes to a file, the second is the
-# tests'. Emulated: a test must not depend on the host's virtualisation.
+# tests'. Emulated: a test must not depend on the host's virtualisation. The
+# environment changes it as run.sh says.
 
 set -eu
 
@@ -15,6 +16,7 @@ kernel=$1
 initrd=$2
 console=$3
 shift 3
+scale=${VM_SCALE:-1}
 rm -f "$console"
 
 # Oopses end it at once, and -no-reboot makes an exit of a panic. Warnings and
@@ -23,8 +25,12 @@ rm -f "$console"
 append="console=ttyS0 loglevel=6 panic=-1 oops=panic softlockup_panic=0
 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on
 hung_task_panic=0 log_buf_len=4M rcupdate.rcu_expedited=1 ${VM_APPEND-}"
+# The first goes to init's environment, the rest is what the kernel waits itself.
+[ "$scale" = 1 ] || append="$append SELFTESTS_SCALE=$scale
+watchdog_thresh=$((scale > 6 ? 60 : 10 * scale)) workqueue.watchdog_thresh=$((30 * scale))
+rcupdate.rcu_cpu_stall_timeout=$((21 * scale))"
 
-exec "$here/judge" --console "$console" "$@" -- \
+exec "$here/judge" --console "$console" --scale "$scale" "$@" -- \
 	qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
 	-machine q35 -accel tcg,thread=multi -cpu max \
 	-smp "${VM_SMP:-2}" -m "${VM_MEM:-3G}" \

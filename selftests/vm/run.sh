@@ -12,7 +12,8 @@
 # makes the machine's root file system alone.
 #
 # VM_APPEND (kernel arguments), VM_MEM and VM_SMP change the machine, VM_KEEP=1
-# keeps its files.
+# keeps its files. VM_SCALE=N says that it is N times slower than usual: all time
+# limits are so many times longer then, those of the tests too.
 
 set -euo pipefail
 
@@ -32,6 +33,7 @@ while getopts dm:k:t:o:l: o; do
 done
 shift $((OPTIND - 1))
 
+scale=${VM_SCALE:-1}
 kernel=$("$here/fetch.sh" kernel "$kver")
 work=$(mktemp -d)
 if [ -n "${VM_KEEP-}" ]; then
@@ -70,7 +72,7 @@ line()
 	for f in settings "${1%.*}.settings"; do
 		[ ! -f "$f" ] || secs=$(sed -n 's/^timeout=//p' "$f")
 	done
-	echo "$1 $secs"
+	echo "$1 $((secs * scale))"
 }
 
 # A program that was not built is in the list: it counts as failed.
@@ -85,7 +87,7 @@ names()
 }
 
 {
-	echo "vm_load.sh 30"
+	echo "vm_load.sh $((30 * scale))"
 	if [ -n "$demo" ]; then
 		line demo.sh
 	elif [ $# -gt 0 ] || [ ${#lines[@]} -gt 0 ]; then
@@ -94,7 +96,7 @@ names()
 	else
 		names | while read -r t; do line "$t"; done
 	fi
-	echo "vm_leaks.sh 120"
+	echo "vm_leaks.sh $((120 * scale))"
 } >"$tests/.list"
 
 # Python is half of it, and takes its time to unpack: only for those that use it.

@@ -18,13 +18,14 @@ result()
 	fi
 }
 
-# until CMD...: true within 10 s
+# until CMD...: true within 10 s of a usual machine
+scale=${SELFTESTS_SCALE:-1}
 until_true()
 {
 	i=0
 	until "$@"; do
 		i=$((i + 1))
-		[ $i -lt 100 ] || return 1
+		[ $i -lt $((100 * scale)) ] || return 1
 		usleep 100000
 	done
 }
@@ -101,15 +102,15 @@ r=$?
 result $r "nobody uses the module"
 
 # rmmod must not hang: the rest of the list is still to be told
-timeout 20 rmmod tapxfer && [ ! -e /sys/module/tapxfer ]
+timeout $((20 * scale)) rmmod tapxfer && [ ! -e /sys/module/tapxfer ]
 result $? "rmmod tapxfer"
 
 # vhost_net uses tun. Every open tun file pins tun: that it goes away says
 # that no queue file leaked.
-! grep -q '^vhost_net ' /proc/modules || timeout 20 rmmod vhost_net
+! grep -q '^vhost_net ' /proc/modules || timeout $((20 * scale)) rmmod vhost_net
 # files that a handover put last are closed a little later
 ! grep -q '^tun ' /proc/modules ||
-	{ until_true unused tun; timeout 20 rmmod tun; }
+	{ until_true unused tun; timeout $((20 * scale)) rmmod tun; }
 r=$?
 [ $r = 0 ] || grep '^tun' /proc/modules | sed 's/^/# /'
 result $r "rmmod tun"
