@@ -47,14 +47,17 @@ fresh()
 		"$1" "${2:-0}" >"$work/tests"
 }
 
-# judged NAME PASSED FAILED TEXT: the verdict's numbers, its reason, its status
+# judged NAME PASSED FAILED TEXT [REPORTS]: the verdict's numbers, its reason, its
+# status, and what it says of the kernel
 judged()
 {
-	local rc=0
+	local rc=0 kernel="clean"
 
+	[ -z "${5-}" ] || kernel="$5 reports"
 	fake || rc=$?
-	[ $rc = $(($3 > 0)) ] && [ "$(cat "$work/totals")" = "$2 $3" ] &&
-		grep -qF -- "$4" "$work/out"
+	[ $rc = $(($3 > 0)) ] && [ "$(cat "$work/totals")" = "$2 $3 ${5:-0}" ] &&
+		grep -qF -- "$4" "$work/out" &&
+		grep -qx "# kernel: $kernel" "$work/out"
 	result $? "$1"
 }
 
@@ -98,29 +101,29 @@ sed -i 's/^# vm: end/# vm: left t dev:tap0\n&/' "$work/tests"
 judged "a test that left a device behind" 4 1 "left behind: dev:tap0"
 fresh "$good"
 sed -i '/^# vm: end/,$d' "$work/tests"
-judged "a machine that died in a test" 3 2 "never ended"
+judged "a machine that died in a test" 3 2 "never ended" 1
 fresh "$good"
 sed -i '/^# vm: done/d' "$work/tests"
-judged "a machine that died between tests" 3 1 "guest died"
+judged "a machine that died between tests" 3 1 "guest died" 1
 fresh "$good"
 sed -i '/^# vm: end/,$d' "$work/tests"
 echo 'exec sleep 60' >"$work/life"
-judged "a machine that hung in a test" 3 2 "guest hung in t"
+judged "a machine that hung in a test" 3 2 "guest hung in t" 1
 fresh "$good"
 : >"$work/tests"
-judged "a kernel that did not boot" 1 2 "kernel did not boot"
+judged "a kernel that did not boot" 1 2 "kernel did not boot" 1
 : >"$work/tests"
 rm "$work/totals"
 echo 'exec sleep 60' >"$work/life"
-judged "a kernel that hung while it booted" 1 2 "kernel did not boot in 1"
+judged "a kernel that hung while it booted" 1 2 "kernel did not boot in 1" 1
 fresh "$good"
 rm "$work/console"
-judged "no kernel log" 3 1 "no kernel log"
+judged "no kernel log" 3 1 "no kernel log" 1
 
 while read -r line; do
 	fresh "$good"
 	echo "[    1.0] $line" >>"$work/console"
-	judged "kernel said: $line" 3 1 "kernel, in t: [    1.0] $line"
+	judged "kernel said: $line" 3 1 "kernel, in t: [    1.0] $line" 1
 done <<'END'
 WARNING: CPU: 0 PID: 1 at kernel/softirq.c:376 __local_bh_enable_ip+0x6a/0x80
 BUG: kernel NULL pointer dereference, address: 0000000000000010
@@ -140,12 +143,41 @@ unregister_netdevice: waiting for tap0 to become free. Usage count = 1
 WARNING: possible circular locking dependency detected
 WARNING: suspicious RCU usage
 BUG: KASAN: use-after-free in tapxfer_thaw+0x10/0x20
+UBSAN: shift-out-of-bounds in kmod/ring.c:10:20
+ODEBUG: free active (active state 0) object type: timer_list hint: t+0x0/0x10
+ref_tracker: tap0@0000000012345678 has 1/1 users at
+INFO: trying to register non-static key.
 kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+kmemleak: Kernel memory leak detector disabled
+BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 31s!
 Out of memory: Killed process 60 (t) total-vm:1000kB
 Kernel panic - not syncing: Fatal exception
 Call Trace:
 tapxfer: Unknown symbol tun_get_tx_ring (err -2)
 END
+
+fresh "$good"
+printf '[ 1.0] %s\n' 'BUG: KASAN: double-free' 'vm: begin u 1' 'WARNING: CPU: 0' >>"$work/console"
+judged "a kernel that said two things" 3 2 "kernel, in u: [ 1.0] WARNING" 2
+
+# Limits are those of a usual machine.
+slowed()
+{
+	fake --scale 20
+	grep -qx "# vm: 4 passed, 0 failed" "$work/out"
+	result $? "$1"
+}
+fresh "$good"
+mv "$work/tests" "$work/late"
+: >"$work/tests"
+echo "sleep 2; cat $work/late" >"$work/life"
+slowed "a slow machine is given time to boot"
+fresh "$good"
+sed '/^# vm: end/,$d' "$work/tests" >"$work/early"
+sed '1,/^ok 2/d' "$work/tests" >"$work/late"
+: >"$work/tests"
+echo "cat $work/early; sleep 2; cat $work/late" >"$work/life"
+slowed "and for its tests"
 
 # The demo's verdict is the last line, and ours when we know better.
 demo()
@@ -250,6 +282,7 @@ FAIL vm: kernel, in t_trace: .*Call Trace|a stack trace
 FAIL vm: kernel, in t_panic: .*Kernel panic|a panic
 FAIL t_panic: never ended|a test that the kernel did not survive
 FAIL vm: guest died|the death of the machine
+kernel: [0-9]* reports|no clean kernel
 FAIL vm: t_never was never run|the tests after it
 END
 
