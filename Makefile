@@ -4,6 +4,7 @@
 #
 #	make			module, library, command and tests
 #	make check		build, check, boot a kernel, test: N passed, N failed
+#	make check-debug	test in a kernel that is built to find faults
 #	make check-mutants	break the module in many ways, see the tests notice
 #	make demo		boot a kernel and show one handover under load
 #	make install		library and command (DESTDIR=, PREFIX=)
@@ -52,6 +53,12 @@ selftests: lib
 .PHONY: check demo
 check:
 	@selftests/vm/check.sh
+
+# TESTS= names some of the tests: "t_hold demo.sh". The last two lines are what
+# the kernel said, and the counts.
+.PHONY: check-debug
+check-debug:
+	@selftests/vm/check-debug.sh $(TESTS)
 
 # MUTANTS= names some of selftests/mutants/, without the suffix.
 .PHONY: check-mutants

@@ -5,6 +5,7 @@
 # checkout, and print where it is:
 #
 #	fetch.sh kernel [KVER]	a kernel image's tree: boot/, lib/modules/KVER/
+#	fetch.sh source		the archive of the whole 6.1 source
 #	fetch.sh ksft		kselftest's headers and lib.mk
 #	fetch.sh checkpatch	checkpatch.pl and its word lists
 #	fetch.sh ynl		tools/net/ynl and Documentation/netlink
@@ -90,19 +91,22 @@ fetch_kernel()
 	echo "$cache/kernel-$kver"
 }
 
-# unpack_source VERSION OUTDIR PATTERN...: from the installed package, or from
-# a downloaded one
-unpack_source()
+# The newest archive that is there already, of the installed package or in the
+# cache, or nothing.
+archive()
 {
-	local v=$1 out=$2 list=()
-	shift 2
+	local f=/usr/src/linux-source-$1.tar.xz
 
-	mkdir -p "$out"
-	if [ -f "/usr/src/linux-source-$v.tar.xz" ]; then
-		tar -xJf "/usr/src/linux-source-$v.tar.xz" -C "$out" \
-			--strip-components=1 --wildcards "${@/#/linux-source-$v/}"
-		return
-	fi
+	[ -f "$f" ] ||
+		f=$(printf '%s\n' "$cache/linux-source-$1"_*.tar.xz | sort -V | tail -n 1)
+	[ ! -f "$f" ] || echo "$f"
+}
+
+# download_source VERSION: leave the .deb in $tmp
+download_source()
+{
+	local v=$1 list
+
 	if ! download "linux-source-$v"; then
 		list=(-o "Dir::State::lists=$tmp/lists"
 		      -o "Dir::Etc::sourcelist=$tmp/sources.list"
@@ -118,10 +122,44 @@ unpack_source()
 			die "linux-source-$v cannot be had"
 		fi
 	fi
-	dpkg-deb --fsys-tarfile "$tmp/linux-source-$v"_*.deb |
-		tar -xO "./usr/src/linux-source-$v.tar.xz" |
+}
+
+# the archive inside the downloaded package
+unpack_deb()
+{
+	dpkg-deb --fsys-tarfile "$tmp/linux-source-$1"_*.deb |
+		tar -xO "./usr/src/linux-source-$1.tar.xz"
+}
+
+# unpack_source VERSION OUTDIR PATTERN...
+unpack_source()
+{
+	local v=$1 out=$2 from
+	shift 2
+
+	mkdir -p "$out"
+	from=$(archive "$v")
+	[ -n "$from" ] || download_source "$v"
+	if [ -n "$from" ]; then cat "$from"; else unpack_deb "$v"; fi |
 		tar -xJ -C "$out" --strip-components=1 --wildcards \
 			"${@/#/linux-source-$v/}"
+}
+
+# An archive in the cache has its package's version in its name.
+fetch_source()
+{
+	local deb
+
+	if [ -z "$(archive 6.1)" ]; then
+		lock
+		if [ -z "$(archive 6.1)" ]; then
+			download_source 6.1
+			deb=$(basename "$tmp"/linux-source-6.1_*.deb)
+			unpack_deb 6.1 >"$tmp/archive"
+			publish "$tmp/archive" "${deb%_*}.tar.xz"
+		fi
+	fi
+	archive 6.1
 }
 
 # kselftest and checkpatch come out of one archive, which takes longest to read
@@ -149,6 +187,9 @@ kernel)
 	;;
 kver)
 	kver
+	;;
+source)
+	fetch_source
 	;;
 ksft)
 	fetch_61

@@ -4,12 +4,13 @@
 # Boot a kernel and run the selftests in it:
 #
 #	run.sh [-d] [-m MODULE.ko] [-k KVER] [-t TOTALS] [-o INITRD]
-#		[-l "NAME SECONDS [CASE]"]... [TEST...]
+#		[-c LOG] [-l "NAME SECONDS [CASE]"]... [TEST...]
+#	run.sh -n		the names of all of them
 #
 # All tests and the demo, or those that are named (t_hold, demo.sh). -d runs the
 # demo alone and ends with its verdict. Everything must be built before. -l puts
-# a line into the list as it is. The logs stay in out/. -o boots nothing, and
-# makes the machine's root file system alone.
+# a line into the list as it is. The kernel's log stays in out/, named console.log
+# or LOG. -o boots nothing, and makes the machine's root file system alone.
 #
 # VM_APPEND (kernel arguments), VM_MEM and VM_SMP change the machine, VM_KEEP=1
 # keeps its files. VM_SCALE=N says that it is N times slower than usual: all time
@@ -20,18 +21,37 @@ set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 top=$(readlink -f "$here/../..")
 demo='' ko=$top/kmod/tapxfer.ko kver='' totals='' initrd='' lines=()
-while getopts dm:k:t:o:l: o; do
+log=console.log list=
+while getopts dnm:k:t:o:c:l: o; do
 	case $o in
 	d) demo=--demo ;;
 	m) ko=$OPTARG ;;
 	k) kver=$OPTARG ;;
 	t) totals=$OPTARG ;;
+	n) list=1 ;;
 	o) initrd=$OPTARG ;;
+	c) log=$OPTARG ;;
 	l) lines+=("$OPTARG") ;;
 	*) exit 1 ;;
 	esac
 done
 shift $((OPTIND - 1))
+
+# A program that was not built is in the list: it counts as failed.
+names()
+{
+	local f
+
+	for f in t_*.c t_*.sh t_*.py; do
+		[ ! -f "$f" ] || echo "${f%.c}"
+	done | sort
+	echo demo.sh
+}
+cd "$top/selftests"
+if [ -n "$list" ]; then
+	names
+	exit
+fi
 
 scale=${VM_SCALE:-1}
 kernel=$("$here/fetch.sh" kernel "$kver")
@@ -57,7 +77,6 @@ done
 
 tests=$work/tests
 mkdir -p "$tests/lib"
-cd "$top/selftests"
 for f in t_* demo* *.sh *.py *.settings settings lib/*.sh lib/*.py; do
 	case $f in *.c | *.o) continue ;; esac
 	[ ! -f "$f" ] || cp "$f" "$tests/$f"
@@ -73,17 +92,6 @@ line()
 		[ ! -f "$f" ] || secs=$(sed -n 's/^timeout=//p' "$f")
 	done
 	echo "$1 $((secs * scale))"
-}
-
-# A program that was not built is in the list: it counts as failed.
-names()
-{
-	local f
-
-	for f in t_*.c t_*.sh t_*.py; do
-		[ ! -f "$f" ] || echo "${f%.c}"
-	done | sort
-	echo demo.sh
 }
 
 {
@@ -119,5 +127,5 @@ rc=0
 	--list "$tests/.list" ${demo:+"$demo"} ${totals:+--totals "$totals"} || rc=$?
 
 mkdir -p "$here/out"
-cp "$work/console.log" "$here/out/" 2>/dev/null || true
+cp "$work/console.log" "$here/out/$log" 2>/dev/null || true
 exit $rc

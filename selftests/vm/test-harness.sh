@@ -209,6 +209,49 @@ XDG_CACHE_HOME=/dev/null "$here/check.sh" >"$work/out" 2>&1
 [ $? = 1 ] && [ "$(tail -n 1 "$work/out")" = "0 passed, 1 failed" ]
 result $? "make check that comes to no end"
 
+# make check-debug adds up what its machines say, of which the second is told
+# what to say. No kernel is built here: these stand in for what builds and boots.
+dbg=$work/debug/selftests/vm
+kdir=$work/kernel/lib/modules/test/build
+mkdir -p "$dbg" "$kdir" "$work/debug"/{kmod,include}
+cp "$here/check-debug.sh" "$dbg"
+printf '#!/bin/sh\n' >"$dbg/deps.sh"
+printf '#!/bin/sh\necho test\n' >"$dbg/mkkernel.sh"
+printf '#!/bin/sh\necho %s/kernel\n' "$work" >"$dbg/fetch.sh"
+printf '.PHONY: modules lib cli selftests\nmodules lib cli selftests:\n' |
+	tee "$kdir/Makefile" >"$work/debug/Makefile"
+cat >"$dbg/run.sh" <<'END'
+#!/bin/bash
+[ "$1" != -n ] || { seq -f t_%g 8; exit; }
+while getopts m:k:c:t: o; do declare "$o=$OPTARG"; done
+shift $((OPTIND - 1))
+echo "ran: $*"
+says="5 0 0"
+[[ $c != *-2.log ]] || says=$SAYS
+[ -z "$says" ] || echo "$says" >"$t"
+END
+chmod +x "$dbg"/*.sh
+
+# debugged NAME SAYS PASSED FAILED KERNEL
+debugged()
+{
+	local rc=0
+
+	SAYS=$2 "$dbg/check-debug.sh" >"$work/out" 2>&1 </dev/null || rc=$?
+	[ $rc = $(($4 > 0)) ] &&
+		[ "$(sed -n 's/^ran: //p' "$work/out" | tr ' ' '\n' | sort)" = "$(seq -f t_%g 8)" ] &&
+		[ "$(tail -n 2 "$work/out")" = "kernel: $5"$'\n'"$3 passed, $4 failed" ]
+	result $? "make check-debug: $1"
+}
+debugged "all is well" "5 0 0" 24 0 clean
+debugged "a machine has a failure" "4 1 0" 23 1 clean
+debugged "a machine's kernel complains" "4 2 2" 23 2 "2 reports"
+debugged "a machine says nothing" "" 19 1 "1 reports"
+printf '#!/bin/sh\nexit 1\n' >"$dbg/mkkernel.sh"
+"$dbg/check-debug.sh" >"$work/out" 2>&1
+[ $? = 1 ] && [ "$(tail -n 2 "$work/out")" = $'kernel: 1 reports\n0 passed, 1 failed' ]
+result $? "make check-debug that comes to no end"
+
 # A real machine. The crash comes last, so one boot shows it all.
 mkdir "$work/real"
 cd "$work/real" || exit 1
