@@ -451,13 +451,14 @@ static int fill_event(struct sk_buff *skb, struct tapxfer_handover *ho,
  * @ho: the handover
  * @event: what happened
  *
- * Context: under ho_lock. A lost event is a listener's ENOBUFS, and no failure
- * of the handover's.
+ * Context: under ho_lock. A lost event is a listener's ENOBUFS, also when there
+ * is no memory to make it, and no failure of the handover's.
  */
 void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
 	struct sk_buff *skb;
 	struct net *net;
+	int err;
 
 	if (trace_tapxfer_state_enabled())
 		trace_tapxfer_state(ho, event, tapxfer_handover_held(ho),
@@ -469,13 +470,14 @@ void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event)
 	if (!genl_has_listeners(&tapxfer_family, net, 0))
 		goto out;
 	skb = genlmsg_new(tapxfer_fill_size(0), GFP_ATOMIC);
-	if (!skb)
-		goto out;
-	if (fill_event(skb, ho, event))
+	err = skb ? fill_event(skb, ho, event) : -ENOMEM;
+	if (err) {
 		nlmsg_free(skb);
-	else
+		genl_set_err(&tapxfer_family, net, 0, 0, -ENOBUFS);
+	} else {
 		genlmsg_multicast_netns(&tapxfer_family, net, skb, 0, 0,
 					GFP_ATOMIC);
+	}
 out:
 	rcu_read_unlock();
 }
