@@ -33,6 +33,39 @@ size_t tapxfer_fill_size(unsigned int nqueues)
 }
 
 /**
+ * tapxfer_reply_alloc - memory for a reply
+ * @size: room for attributes, bytes
+ *
+ * Return: for tapxfer_reply_begin() or nlmsg_free(), or NULL.
+ */
+struct sk_buff *tapxfer_reply_alloc(size_t size)
+{
+	return genlmsg_new(size, GFP_KERNEL);
+}
+
+/**
+ * tapxfer_reply_begin - begin a reply whose memory is there
+ * @r: the reply
+ * @info: the request
+ * @skb: from tapxfer_reply_alloc(), which belongs to the reply, or NULL
+ *
+ * Return: 0, -ENOMEM or -EMSGSIZE.
+ */
+int tapxfer_reply_begin(struct tapxfer_reply *r, struct genl_info *info,
+			struct sk_buff *skb)
+{
+	r->skb = skb;
+	if (!r->skb)
+		return -ENOMEM;
+	r->hdr = genlmsg_put_reply(r->skb, info, &tapxfer_family, 0,
+				   info->genlhdr->cmd);
+	if (r->hdr)
+		return 0;
+	nlmsg_free(r->skb);
+	return -EMSGSIZE;
+}
+
+/**
  * tapxfer_reply_new - begin a reply
  * @r: the reply
  * @info: the request
@@ -43,15 +76,7 @@ size_t tapxfer_fill_size(unsigned int nqueues)
 int tapxfer_reply_new(struct tapxfer_reply *r, struct genl_info *info,
 		      size_t size)
 {
-	r->skb = genlmsg_new(size, GFP_KERNEL);
-	if (!r->skb)
-		return -ENOMEM;
-	r->hdr = genlmsg_put_reply(r->skb, info, &tapxfer_family, 0,
-				   info->genlhdr->cmd);
-	if (r->hdr)
-		return 0;
-	nlmsg_free(r->skb);
-	return -EMSGSIZE;
+	return tapxfer_reply_begin(r, info, tapxfer_reply_alloc(size));
 }
 
 /**

@@ -280,6 +280,8 @@ struct tapxfer_seen {
  * @ho_fence: TAPXFER_FENCE_*; written under @ho_lock, read by anyone
  * @ho_lock: protects the fields below
  * @ho_state: where the handover stands; 0 while it is being prepared
+ * @ho_answer: memory for the answer to an abort, which does not fail; NULL when
+ *	one has ended the handover
  * @ho_busy: a command is under way
  * @ho_dev: the device, with a reference; NULL once it is gone
  * @ho_dev_tracker: of that reference
@@ -320,6 +322,7 @@ struct tapxfer_handover {
 
 	struct mutex		ho_lock;	/* protects the fields below */
 	enum tapxfer_state	ho_state;
+	struct sk_buff		*ho_answer;
 	bool			ho_busy;
 	struct net_device	*ho_dev;
 	netdevice_tracker	ho_dev_tracker;
@@ -406,6 +409,9 @@ struct tapxfer_reply {
 	void			*hdr;
 };
 
+struct sk_buff *tapxfer_reply_alloc(size_t size);
+int tapxfer_reply_begin(struct tapxfer_reply *r, struct genl_info *info,
+			struct sk_buff *skb);
 int tapxfer_reply_new(struct tapxfer_reply *r, struct genl_info *info,
 		      size_t size);
 int tapxfer_reply_send(struct tapxfer_reply *r, struct genl_info *info);
@@ -483,8 +489,7 @@ int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack);
 void tapxfer_end_locked(struct tapxfer_handover *ho, enum tapxfer_event event,
 			struct sk_buff *reply);
-bool tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event,
-		 struct sk_buff *reply);
+void tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event);
 void tapxfer_gone(struct tapxfer_handover *ho, struct net_device *dev);
 void tapxfer_deadline(struct work_struct *work);
 
