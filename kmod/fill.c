@@ -56,7 +56,7 @@ int tapxfer_reply_begin(struct tapxfer_reply *r, struct genl_info *info,
 {
 	r->skb = skb;
 	if (!r->skb)
-		return -ENOMEM;
+		return tapxfer_no_memory(info->extack);
 	r->hdr = genlmsg_put_reply(r->skb, info, &tapxfer_family, 0,
 				   info->genlhdr->cmd);
 	if (r->hdr)
@@ -205,13 +205,13 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 }
 
 static int fill_queues(struct sk_buff *skb, struct tapxfer_handover *ho,
-		       const int *fds)
+		       const int *fds, struct netlink_ext_ack *extack)
 {
 	unsigned int i;
 	int err;
 
 	if (ho->ho_claimant) {
-		err = tapxfer_holders_count(ho);
+		err = tapxfer_holders_count(ho, extack);
 		if (err)
 			return err;
 	}
@@ -346,12 +346,13 @@ int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
  * @skb: message to append to
  * @ho: the handover
  * @fds: the claimant's descriptors, or NULL
+ * @extack: for errors
  *
  * Context: under ho_lock.
  * Return: 0, -EMSGSIZE or -ENOMEM.
  */
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
-		       const int *fds)
+		       const int *fds, struct netlink_ext_ack *extack)
 {
 	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD,
@@ -359,7 +360,7 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    fill_violated(skb, ho) ||
 	    (has_export(ho) && fill_export(skb, ho)))
 		return -EMSGSIZE;
-	return fill_queues(skb, ho, fds);
+	return fill_queues(skb, ho, fds, extack);
 }
 
 /**
@@ -418,12 +419,13 @@ int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho)
  * @skb: message to append to
  * @ho: the handover
  * @detail: with its device and queues
+ * @extack: for errors
  *
  * Context: under ho_lock.
  * Return: 0, -EMSGSIZE or -ENOMEM.
  */
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
-			  bool detail)
+			  bool detail, struct netlink_ext_ack *extack)
 {
 	unsigned long deadline = ho->ho_deadline_work.timer.expires;
 	unsigned int i, left = 0;
@@ -450,7 +452,7 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 		return 0;
 	if (has_export(ho) && fill_export(skb, ho))
 		return -EMSGSIZE;
-	return fill_queues(skb, ho, NULL);
+	return fill_queues(skb, ho, NULL, extack);
 }
 
 static int fill_event(struct sk_buff *skb, struct tapxfer_handover *ho,

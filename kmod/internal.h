@@ -421,12 +421,12 @@ int tapxfer_fill_dev(struct sk_buff *skb, const struct tapxfer_dev_state *st);
 int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       bool token);
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
-		       const int *fds);
+		       const int *fds, struct netlink_ext_ack *extack);
 int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
-			  bool detail);
+			  bool detail, struct netlink_ext_ack *extack);
 void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event);
 
 /* error.c */
@@ -440,6 +440,13 @@ static inline void tapxfer_set_err(struct netlink_ext_ack *extack,
 		return;
 	extack->_msg = msg;
 	NL_SET_BAD_ATTR(extack, attr);
+}
+
+/* For a command that has changed nothing yet */
+static inline int tapxfer_no_memory(struct netlink_ext_ack *extack)
+{
+	NL_SET_ERR_MSG(extack, "out of memory, nothing was done: try again");
+	return -ENOMEM;
 }
 
 __printf(2, 3)
@@ -526,7 +533,8 @@ struct tapxfer_sleeper {
 void tapxfer_holders_sleep(struct tapxfer_queue *q, struct tapxfer_sleeper *s,
 			   struct kiocb *iocb);
 void tapxfer_holders_woke(struct tapxfer_sleeper *s);
-int tapxfer_holders_count(struct tapxfer_handover *ho);
+int tapxfer_holders_count(struct tapxfer_handover *ho,
+			  struct netlink_ext_ack *extack);
 int tapxfer_holders_check(struct tapxfer_handover *ho,
 			  struct netlink_ext_ack *extack);
 

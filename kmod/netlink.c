@@ -166,7 +166,7 @@ static int fill_state(struct tapxfer_reply *r, struct tapxfer_handover *ho,
 	if (!err)
 		err = tapxfer_fill_begun(r->skb, ho, created);
 	if (!err)
-		err = tapxfer_fill_state(r->skb, ho, fds);
+		err = tapxfer_fill_state(r->skb, ho, fds, extack);
 	mutex_unlock(&ho->ho_lock);
 	return err;
 }
@@ -213,7 +213,7 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 	if (!no_fds) {
 		fds = kmalloc_array(ho->ho_nqueues, sizeof(*fds), GFP_KERNEL);
 		if (!fds)
-			return -ENOMEM;
+			return tapxfer_no_memory(info->extack);
 	}
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(ho->ho_nqueues));
 	if (err)
