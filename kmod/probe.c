@@ -50,6 +50,7 @@ static DEFINE_SPINLOCK(probe_lock);	/* protects probe_list and its members */
 static LIST_HEAD(probe_list);
 
 #define NAME_TRIES	8
+#define SCRATCH_TRIES	100	/* a jiffy each */
 
 /*
  * All of the driver's netdevs. Those of a network namespace that is dying still
@@ -97,10 +98,16 @@ int tapxfer_scratch_get(struct tapxfer_scratch *s,
 /**
  * tapxfer_scratch_put - give the page back
  * @s: from tapxfer_scratch_get()
+ *
+ * To take it out of a mapping that it was merged with needs memory. It stays
+ * with a caller for whom there is none for long, or who is being killed.
  */
 void tapxfer_scratch_put(struct tapxfer_scratch *s)
 {
-	vm_munmap(s->addr, PAGE_SIZE);
+	unsigned int tries = SCRATCH_TRIES;
+
+	while (vm_munmap(s->addr, PAGE_SIZE) == -ENOMEM && --tries)
+		schedule_timeout_killable(1);
 }
 
 /**
