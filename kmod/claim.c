@@ -45,6 +45,9 @@ int tapxfer_claim_files(struct tapxfer_handover *ho, int *fds,
 			if (fd == -EMFILE)
 				NL_SET_ERR_MSG(extack,
 					       "too few free file descriptors for all queues, raise RLIMIT_NOFILE");
+			else if (fd == -ENOMEM)
+				NL_SET_ERR_MSG(extack,
+					       "no memory for the calling process's table of files, try again");
 			else
 				NL_SET_ERR_MSG(extack,
 					       "a queue file was not let into the calling process");

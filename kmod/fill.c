@@ -33,6 +33,39 @@ size_t tapxfer_fill_size(unsigned int nqueues)
 }
 
 /**
+ * tapxfer_reply_alloc - memory for a reply
+ * @size: room for attributes, bytes
+ *
+ * Return: for tapxfer_reply_begin() or nlmsg_free(), or NULL.
+ */
+struct sk_buff *tapxfer_reply_alloc(size_t size)
+{
+	return genlmsg_new(size, GFP_KERNEL);
+}
+
+/**
+ * tapxfer_reply_begin - begin a reply whose memory is there
+ * @r: the reply
+ * @info: the request
+ * @skb: from tapxfer_reply_alloc(), which belongs to the reply, or NULL
+ *
+ * Return: 0, -ENOMEM or -EMSGSIZE.
+ */
+int tapxfer_reply_begin(struct tapxfer_reply *r, struct genl_info *info,
+			struct sk_buff *skb)
+{
+	r->skb = skb;
+	if (!r->skb)
+		return tapxfer_no_memory(info->extack);
+	r->hdr = genlmsg_put_reply(r->skb, info, &tapxfer_family, 0,
+				   info->genlhdr->cmd);
+	if (r->hdr)
+		return 0;
+	nlmsg_free(r->skb);
+	return -EMSGSIZE;
+}
+
+/**
  * tapxfer_reply_new - begin a reply
  * @r: the reply
  * @info: the request
@@ -43,15 +76,7 @@ size_t tapxfer_fill_size(unsigned int nqueues)
 int tapxfer_reply_new(struct tapxfer_reply *r, struct genl_info *info,
 		      size_t size)
 {
-	r->skb = genlmsg_new(size, GFP_KERNEL);
-	if (!r->skb)
-		return -ENOMEM;
-	r->hdr = genlmsg_put_reply(r->skb, info, &tapxfer_family, 0,
-				   info->genlhdr->cmd);
-	if (r->hdr)
-		return 0;
-	nlmsg_free(r->skb);
-	return -EMSGSIZE;
+	return tapxfer_reply_begin(r, info, tapxfer_reply_alloc(size));
 }
 
 /**
@@ -180,13 +205,13 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 }
 
 static int fill_queues(struct sk_buff *skb, struct tapxfer_handover *ho,
-		       const int *fds)
+		       const int *fds, struct netlink_ext_ack *extack)
 {
 	unsigned int i;
 	int err;
 
 	if (ho->ho_claimant) {
-		err = tapxfer_holders_count(ho);
+		err = tapxfer_holders_count(ho, extack);
 		if (err)
 			return err;
 	}
@@ -321,12 +346,13 @@ int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
  * @skb: message to append to
  * @ho: the handover
  * @fds: the claimant's descriptors, or NULL
+ * @extack: for errors
  *
  * Context: under ho_lock.
  * Return: 0, -EMSGSIZE or -ENOMEM.
  */
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
-		       const int *fds)
+		       const int *fds, struct netlink_ext_ack *extack)
 {
 	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD,
@@ -334,7 +360,7 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    fill_violated(skb, ho) ||
 	    (has_export(ho) && fill_export(skb, ho)))
 		return -EMSGSIZE;
-	return fill_queues(skb, ho, fds);
+	return fill_queues(skb, ho, fds, extack);
 }
 
 /**
@@ -393,12 +419,13 @@ int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho)
  * @skb: message to append to
  * @ho: the handover
  * @detail: with its device and queues
+ * @extack: for errors
  *
  * Context: under ho_lock.
  * Return: 0, -EMSGSIZE or -ENOMEM.
  */
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
-			  bool detail)
+			  bool detail, struct netlink_ext_ack *extack)
 {
 	unsigned long deadline = ho->ho_deadline_work.timer.expires;
 	unsigned int i, left = 0;
@@ -425,7 +452,7 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 		return 0;
 	if (has_export(ho) && fill_export(skb, ho))
 		return -EMSGSIZE;
-	return fill_queues(skb, ho, NULL);
+	return fill_queues(skb, ho, NULL, extack);
 }
 
 static int fill_event(struct sk_buff *skb, struct tapxfer_handover *ho,
@@ -451,13 +478,14 @@ static int fill_event(struct sk_buff *skb, struct tapxfer_handover *ho,
  * @ho: the handover
  * @event: what happened
  *
- * Context: under ho_lock. A lost event is a listener's ENOBUFS, and no failure
- * of the handover's.
+ * Context: under ho_lock. A lost event is a listener's ENOBUFS, also when there
+ * is no memory to make it, and no failure of the handover's.
  */
 void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
 	struct sk_buff *skb;
 	struct net *net;
+	int err;
 
 	if (trace_tapxfer_state_enabled())
 		trace_tapxfer_state(ho, event, tapxfer_handover_held(ho),
@@ -469,13 +497,14 @@ void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event)
 	if (!genl_has_listeners(&tapxfer_family, net, 0))
 		goto out;
 	skb = genlmsg_new(tapxfer_fill_size(0), GFP_ATOMIC);
-	if (!skb)
-		goto out;
-	if (fill_event(skb, ho, event))
+	err = skb ? fill_event(skb, ho, event) : -ENOMEM;
+	if (err) {
 		nlmsg_free(skb);
-	else
+		genl_set_err(&tapxfer_family, net, 0, 0, -ENOBUFS);
+	} else {
 		genlmsg_multicast_netns(&tapxfer_family, net, skb, 0, 0,
 					GFP_ATOMIC);
+	}
 out:
 	rcu_read_unlock();
 }

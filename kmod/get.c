@@ -161,7 +161,7 @@ static int dev_get_fill(struct genl_info *info, struct sk_buff *skb,
 
 	scratch = tapxfer_dev_info_alloc();
 	if (!scratch)
-		return -ENOMEM;
+		return tapxfer_no_memory(info->extack);
 	rtnl_lock();
 	err = dev_get_find(info, &dev);
 	if (!err)
@@ -264,7 +264,7 @@ int tapxfer_dev_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 		return err;
 	scratch = tapxfer_dev_info_alloc();
 	if (!scratch)
-		return -ENOMEM;
+		return tapxfer_no_memory(cb->extack);
 
 	rtnl_lock();
 	/* By place in the list; the reader is told when that has changed. */
@@ -311,7 +311,7 @@ int tapxfer_handover_get_doit(struct sk_buff *skb, struct genl_info *info)
 
 	mutex_lock(&ho->ho_lock);
 	if (handover_is_in(ho, genl_info_net(info))) {
-		err = tapxfer_fill_handover(r.skb, ho, true);
+		err = tapxfer_fill_handover(r.skb, ho, true, info->extack);
 	} else {
 		NL_SET_ERR_MSG_ATTR(info->extack,
 				    info->attrs[TAPXFER_A_HANDOVER_ID],
@@ -340,7 +340,7 @@ static int handover_dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 			  TAPXFER_CMD_HANDOVER_GET);
 	if (!hdr)
 		return -EMSGSIZE;
-	err = tapxfer_fill_handover(skb, ho, false);
+	err = tapxfer_fill_handover(skb, ho, false, cb->extack);
 	if (err)
 		genlmsg_cancel(skb, hdr);
 	else

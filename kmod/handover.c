@@ -52,6 +52,14 @@
 static DEFINE_XARRAY_ALLOC1(handovers);
 static u32 handovers_next;
 
+/* The fence and the table of handovers look it up under RCU. */
+static void handover_free(struct tapxfer_handover *ho)
+{
+	kfree_skb(ho->ho_info);
+	nlmsg_free(ho->ho_answer);
+	kvfree_rcu(ho, ho_rcu);
+}
+
 /**
  * tapxfer_handover_alloc - a new handover, not yet to be found by anyone
  * @nqueues: number of its queue files
@@ -66,14 +74,14 @@ struct tapxfer_handover *tapxfer_handover_alloc(unsigned int nqueues)
 	if (!ho)
 		return ERR_PTR(-ENOMEM);
 	ho->ho_info = tapxfer_dev_info_alloc();
-	if (!ho->ho_info) {
-		kvfree(ho);
+	ho->ho_answer = tapxfer_reply_alloc(tapxfer_fill_size(0));
+	if (!ho->ho_info || !ho->ho_answer) {
+		handover_free(ho);
 		return ERR_PTR(-ENOMEM);
 	}
 	/* Genetlink has no reference for us: the module may be on its way out. */
 	if (!try_module_get(THIS_MODULE)) {
-		kfree_skb(ho->ho_info);
-		kvfree(ho);
+		handover_free(ho);
 		return ERR_PTR(-ENODEV);
 	}
 
@@ -94,10 +102,8 @@ static void handover_release(struct kref *ref)
 	struct tapxfer_handover *ho =
 		container_of(ref, struct tapxfer_handover, ho_ref);
 
-	kfree_skb(ho->ho_info);
 	memzero_explicit(ho->ho_token, sizeof(ho->ho_token));
-	/* The fence and the table of handovers look it up under RCU. */
-	kvfree_rcu(ho, ho_rcu);
+	handover_free(ho);
 	module_put(THIS_MODULE);
 }
 

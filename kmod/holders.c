@@ -171,19 +171,24 @@ static void holders_descriptors(struct tapxfer_handover *ho, struct pid *group)
 /**
  * tapxfer_holders_count - count who else has the files, into q_others
  * @ho: a handover that has a claimant
+ * @extack: for errors
  *
  * Context: under ho_lock.
  * Return: 0 or -ENOMEM.
  */
-int tapxfer_holders_count(struct tapxfer_handover *ho)
+int tapxfer_holders_count(struct tapxfer_handover *ho,
+			  struct netlink_ext_ack *extack)
 {
 	unsigned int i;
 	long others;
 	int err;
 
 	err = holders_learn(ho->ho_queues[0].q_file);
-	if (err)
+	if (err) {
+		NL_SET_ERR_MSG(extack,
+			       "no memory to count who has the files, try again");
 		return err;
+	}
 	for (i = 0; i < ho->ho_nqueues; i++)
 		ho->ho_queues[i].q_own = 1;	/* the handover's */
 	holders_descriptors(ho, ho->ho_claimant);
@@ -215,11 +220,9 @@ int tapxfer_holders_check(struct tapxfer_handover *ho,
 	mutex_lock(&ho->ho_lock);
 	if (!ho->ho_claimant || !tapxfer_is_live(ho))
 		goto out;
-	err = tapxfer_holders_count(ho);
-	if (err) {
-		NL_SET_ERR_MSG(extack, "no memory to count who has the files");
+	err = tapxfer_holders_count(ho, extack);
+	if (err)
 		goto out;
-	}
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		struct tapxfer_queue *q = &ho->ho_queues[i];
 

@@ -280,6 +280,8 @@ struct tapxfer_seen {
  * @ho_fence: TAPXFER_FENCE_*; written under @ho_lock, read by anyone
  * @ho_lock: protects the fields below
  * @ho_state: where the handover stands; 0 while it is being prepared
+ * @ho_answer: memory for the answer to an abort, which does not fail; NULL when
+ *	one has ended the handover
  * @ho_busy: a command is under way
  * @ho_dev: the device, with a reference; NULL once it is gone
  * @ho_dev_tracker: of that reference
@@ -320,6 +322,7 @@ struct tapxfer_handover {
 
 	struct mutex		ho_lock;	/* protects the fields below */
 	enum tapxfer_state	ho_state;
+	struct sk_buff		*ho_answer;
 	bool			ho_busy;
 	struct net_device	*ho_dev;
 	netdevice_tracker	ho_dev_tracker;
@@ -406,6 +409,9 @@ struct tapxfer_reply {
 	void			*hdr;
 };
 
+struct sk_buff *tapxfer_reply_alloc(size_t size);
+int tapxfer_reply_begin(struct tapxfer_reply *r, struct genl_info *info,
+			struct sk_buff *skb);
 int tapxfer_reply_new(struct tapxfer_reply *r, struct genl_info *info,
 		      size_t size);
 int tapxfer_reply_send(struct tapxfer_reply *r, struct genl_info *info);
@@ -415,12 +421,12 @@ int tapxfer_fill_dev(struct sk_buff *skb, const struct tapxfer_dev_state *st);
 int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       bool token);
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
-		       const int *fds);
+		       const int *fds, struct netlink_ext_ack *extack);
 int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
-			  bool detail);
+			  bool detail, struct netlink_ext_ack *extack);
 void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event);
 
 /* error.c */
@@ -434,6 +440,13 @@ static inline void tapxfer_set_err(struct netlink_ext_ack *extack,
 		return;
 	extack->_msg = msg;
 	NL_SET_BAD_ATTR(extack, attr);
+}
+
+/* For a command that has changed nothing yet */
+static inline int tapxfer_no_memory(struct netlink_ext_ack *extack)
+{
+	NL_SET_ERR_MSG(extack, "out of memory, nothing was done: try again");
+	return -ENOMEM;
 }
 
 __printf(2, 3)
@@ -483,8 +496,7 @@ int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack);
 void tapxfer_end_locked(struct tapxfer_handover *ho, enum tapxfer_event event,
 			struct sk_buff *reply);
-bool tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event,
-		 struct sk_buff *reply);
+void tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event);
 void tapxfer_gone(struct tapxfer_handover *ho, struct net_device *dev);
 void tapxfer_deadline(struct work_struct *work);
 
@@ -521,7 +533,8 @@ struct tapxfer_sleeper {
 void tapxfer_holders_sleep(struct tapxfer_queue *q, struct tapxfer_sleeper *s,
 			   struct kiocb *iocb);
 void tapxfer_holders_woke(struct tapxfer_sleeper *s);
-int tapxfer_holders_count(struct tapxfer_handover *ho);
+int tapxfer_holders_count(struct tapxfer_handover *ho,
+			  struct netlink_ext_ack *extack);
 int tapxfer_holders_check(struct tapxfer_handover *ho,
 			  struct netlink_ext_ack *extack);
 

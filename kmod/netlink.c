@@ -96,7 +96,7 @@ static int finish(struct tapxfer_handover *ho, struct genl_info *info,
 
 	tapxfer_handover_done(ho);
 	if (err && created)
-		tapxfer_end(ho, TAPXFER_EVENT_ABORTED, NULL);
+		tapxfer_end(ho, TAPXFER_EVENT_ABORTED);
 	tapxfer_handover_put(ho);
 	return err;
 }
@@ -166,7 +166,7 @@ static int fill_state(struct tapxfer_reply *r, struct tapxfer_handover *ho,
 	if (!err)
 		err = tapxfer_fill_begun(r->skb, ho, created);
 	if (!err)
-		err = tapxfer_fill_state(r->skb, ho, fds);
+		err = tapxfer_fill_state(r->skb, ho, fds, extack);
 	mutex_unlock(&ho->ho_lock);
 	return err;
 }
@@ -213,7 +213,7 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 	if (!no_fds) {
 		fds = kmalloc_array(ho->ho_nqueues, sizeof(*fds), GFP_KERNEL);
 		if (!fds)
-			return -ENOMEM;
+			return tapxfer_no_memory(info->extack);
 	}
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(ho->ho_nqueues));
 	if (err)
@@ -369,6 +369,26 @@ out:
 	return err;
 }
 
+/* End it, and begin to answer: with memory that is there as long as it lives. */
+static int end_and_tell(struct tapxfer_handover *ho, struct genl_info *info,
+			struct tapxfer_reply *r)
+{
+	int err;
+
+	mutex_lock(&ho->ho_lock);
+	if (tapxfer_is_live(ho)) {
+		err = tapxfer_reply_begin(r, info, ho->ho_answer);
+		ho->ho_answer = NULL;
+		tapxfer_end_locked(ho, TAPXFER_EVENT_ABORTED,
+				   err ? NULL : r->skb);
+	} else {
+		NL_SET_ERR_MSG(info->extack, "the handover has ended");
+		err = -ENOENT;
+	}
+	mutex_unlock(&ho->ho_lock);
+	return err;
+}
+
 static int abort_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tapxfer_handover *ho;
@@ -379,19 +399,11 @@ static int abort_doit(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
 	err = tapxfer_request_check_abort(skb, ho, info);
-	if (err)
-		goto out;
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
-	if (err)
-		goto out;
-	if (tapxfer_end(ho, TAPXFER_EVENT_ABORTED, r.skb)) {
+	if (!err)
+		err = end_and_tell(ho, info, &r);
+	/* The end is the end, whether or not the reply gets through. */
+	if (!err)
 		tapxfer_reply_send(&r, info);
-	} else {
-		NL_SET_ERR_MSG(info->extack, "the handover has ended");
-		err = -ENOENT;
-		tapxfer_reply_free(&r);
-	}
-out:
 	tapxfer_handover_put(ho);
 	return err;
 }

@@ -211,6 +211,10 @@ static int prepare_commit(struct tapxfer_handover *ho, const struct net *net,
 			NL_SET_ERR_MSG(extack,
 				       "a file is in a handover already, end that one first");
 			err = -EBUSY;
+		} else {
+			NL_SET_ERR_MSG(extack,
+				       "no memory to put the fence before a file, try again");
+			err = -ENOMEM;
 		}
 		for (i = 0; i < ho->ho_nqueues; i++) {
 			/* Who was just late may have found it. */

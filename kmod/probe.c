@@ -50,6 +50,7 @@ static DEFINE_SPINLOCK(probe_lock);	/* protects probe_list and its members */
 static LIST_HEAD(probe_list);
 
 #define NAME_TRIES	8
+#define SCRATCH_TRIES	100	/* a jiffy each */
 
 /*
  * All of the driver's netdevs. Those of a network namespace that is dying still
@@ -97,10 +98,16 @@ int tapxfer_scratch_get(struct tapxfer_scratch *s,
 /**
  * tapxfer_scratch_put - give the page back
  * @s: from tapxfer_scratch_get()
+ *
+ * To take it out of a mapping that it was merged with needs memory. It stays
+ * with a caller for whom there is none for long, or who is being killed.
  */
 void tapxfer_scratch_put(struct tapxfer_scratch *s)
 {
-	vm_munmap(s->addr, PAGE_SIZE);
+	unsigned int tries = SCRATCH_TRIES;
+
+	while (vm_munmap(s->addr, PAGE_SIZE) == -ENOMEM && --tries)
+		schedule_timeout_killable(1);
 }
 
 /**
@@ -126,26 +133,31 @@ int tapxfer_probe_notify(struct net_device *dev)
 	return err;
 }
 
-static struct net_device *probe_address(struct file *file, unsigned short type,
-					const struct tapxfer_scratch *s)
+static int probe_by_address(struct file *file,
+			    const struct tapxfer_probe_dev *pd,
+			    const struct tapxfer_scratch *s)
 {
 	struct probe p = { .p_task = current };
 	struct ifreq ifr = {};
+	long err;
 
-	ifr.ifr_hwaddr.sa_family = type;
+	ifr.ifr_hwaddr.sa_family = pd->type;
 	if (copy_to_user((void __user *)s->addr, &ifr, sizeof(ifr)))
-		return NULL;
+		return -EFAULT;
 
 	spin_lock(&probe_lock);
 	list_add(&p.p_list, &probe_list);
 	spin_unlock(&probe_lock);
 
-	tapxfer_fence_tun_ioctl(file, SIOCSIFHWADDR, s->addr);
+	err = tapxfer_fence_tun_ioctl(file, SIOCSIFHWADDR, s->addr);
 
 	spin_lock(&probe_lock);
 	list_del(&p.p_list);
 	spin_unlock(&probe_lock);
-	return p.p_dev;
+	/* The driver did not get to the question. */
+	if (!p.p_dev && err == -EFAULT)
+		return err;
+	return p.p_dev == pd->dev ? 0 : -EXDEV;
 }
 
 /**
@@ -320,7 +332,7 @@ int tapxfer_probe_file(struct file *file, const struct tapxfer_probe_dev *pd,
 
 	if (!pd->has_address)
 		return probe_by_name(file, pd->dev);
-	return probe_address(file, pd->type, s) == pd->dev ? 0 : -EXDEV;
+	return probe_by_address(file, pd, s);
 }
 
 /**
@@ -381,7 +393,10 @@ int tapxfer_probe_state(struct file *file, const struct tapxfer_scratch *s,
 	if (err)
 		return err;
 	/* -EINVAL without CONFIG_TUN_VNET_CROSS_LE */
-	st->has_vnet_be = !probe_int(file, TUNGETVNETBE, s, &be);
+	err = probe_int(file, TUNGETVNETBE, s, &be);
+	if (err && err != -EINVAL)
+		return err;
+	st->has_vnet_be = !err;
 	if (st->has_vnet_be)
 		st->vnet_be = be;
 

@@ -175,7 +175,7 @@ struct tapxfer_handover *tapxfer_request_new(struct sk_buff *skb,
 	}
 	req = kzalloc(sizeof(*req), GFP_KERNEL);
 	if (!req)
-		return ERR_PTR(-ENOMEM);
+		return ERR_PTR(tapxfer_no_memory(info->extack));
 
 	req->net = genl_info_net(info);
 	req->dev_attr = info->attrs[TAPXFER_A_HANDOVER_IFINDEX];

@@ -87,9 +87,11 @@ static void ring_unlock(struct ptr_ring *ring, unsigned long flags)
 	spin_unlock_irqrestore(&ring->consumer_lock, flags);
 }
 
+/* Who asks for too much is told, and a drain asks again: no need to log it. */
 static void **ring_array(unsigned int slots)
 {
-	return kvcalloc(slots, sizeof(void *), GFP_KERNEL_ACCOUNT);
+	return kvcalloc(slots, sizeof(void *),
+			GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 }
 
 /* Consumers clear slots in batches: finish the batch that is begun, or it would

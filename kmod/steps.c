@@ -284,24 +284,16 @@ void tapxfer_end_locked(struct tapxfer_handover *ho, enum tapxfer_event event,
 }
 
 /**
- * tapxfer_end - end a handover: an abort or the deadline
+ * tapxfer_end - end a handover, if it has not ended before
  * @ho: the handover
- * @event: which
- * @reply: to be filled in, as with tapxfer_fill_ended(), or NULL
- *
- * Return: false when it had ended before.
+ * @event: abort or deadline
  */
-bool tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event,
-		 struct sk_buff *reply)
+void tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
-	bool live;
-
 	mutex_lock(&ho->ho_lock);
-	live = tapxfer_is_live(ho);
-	if (live)
-		tapxfer_end_locked(ho, event, reply);
+	if (tapxfer_is_live(ho))
+		tapxfer_end_locked(ho, event, NULL);
 	mutex_unlock(&ho->ho_lock);
-	return live;
 }
 
 /**
@@ -335,6 +327,6 @@ void tapxfer_deadline(struct work_struct *work)
 						   struct tapxfer_handover,
 						   ho_deadline_work);
 
-	tapxfer_end(ho, TAPXFER_EVENT_EXPIRED, NULL);
+	tapxfer_end(ho, TAPXFER_EVENT_EXPIRED);
 	tapxfer_handover_put(ho);
 }

@@ -75,42 +75,72 @@ static int parse_ack(struct genl *g, const struct nlmsghdr *nlh)
 	return err->error;
 }
 
-int genl_talk(struct genl *g)
+int genl_send(struct genl *g)
 {
-	const struct nlmsghdr *nlh;
-	ssize_t len;
-
 	memset(g->msg, 0, sizeof(g->msg));
 	memset(g->reply, 0, NLMSG_HDRLEN);
 	g->bad_attr = 0;
 	g->bad_nth = 0;
-	if (mnl_socket_sendto(g->nl, g->req, g->req->nlmsg_len) < 0)
-		return -errno;
-	/* the answer, if any, comes before the ack, in a datagram of its own */
-	for (;;) {
-		char *buf = calloc(1, BUF_SIZE);
-		int err = 0;
+	return mnl_socket_sendto(g->nl, g->req, g->req->nlmsg_len) < 0 ?
+	       -errno : 0;
+}
 
-		if (!buf)
-			return -ENOMEM;
-		len = mnl_socket_recvfrom(g->nl, buf, BUF_SIZE);
-		nlh = (void *)buf;
-		if (len < 0) {
-			err = -errno;
-		} else if (nlh->nlmsg_seq != g->seq) {
-			free(buf);
-			continue;
-		} else if (nlh->nlmsg_type != NLMSG_ERROR &&
-			   nlh->nlmsg_type != NLMSG_DONE) {
-			memcpy(g->reply, buf, len);
-			free(buf);
-			continue;
-		} else {
-			err = parse_ack(g, nlh);
-		}
-		free(buf);
-		return err;
+/* A message of the answer */
+static void take_message(struct genl *g, const struct nlmsghdr *nlh,
+			 struct genl_answer *a)
+{
+	if (nlh->nlmsg_seq != g->seq)
+		return;
+	if (nlh->nlmsg_type == NLMSG_ERROR || nlh->nlmsg_type == NLMSG_DONE) {
+		a->acked = true;
+		a->err = parse_ack(g, nlh);
+	} else {
+		a->replied = true;
+		memcpy(g->reply, nlh, nlh->nlmsg_len);
 	}
+}
+
+/* A datagram of it; or -errno. */
+static int take_some(struct genl *g, struct genl_answer *a, int flags)
+{
+	const struct nlmsghdr *nlh;
+	char *buf = calloc(1, BUF_SIZE);
+	ssize_t len;
+	int left;
+
+	if (!buf)
+		return -ENOMEM;
+	len = recv(mnl_socket_get_fd(g->nl), buf, BUF_SIZE, flags);
+	if (len < 0)
+		len = -errno;
+	nlh = (void *)buf;
+	for (left = len; len > 0 && mnl_nlmsg_ok(nlh, left);
+	     nlh = mnl_nlmsg_next(nlh, &left))
+		take_message(g, nlh, a);
+	free(buf);
+	return len < 0 ? len : 0;
+}
+
+void genl_take(struct genl *g, struct genl_answer *a)
+{
+	int err;
+
+	memset(a, 0, sizeof(*a));
+	do {
+		err = take_some(g, a, MSG_DONTWAIT);
+		a->lost |= err == -ENOBUFS;
+	} while (!err || err == -ENOBUFS);
+}
+
+int genl_talk(struct genl *g)
+{
+	struct genl_answer a = {};
+	int err = genl_send(g);
+
+	/* the answer, if any, comes before the ack, in a datagram of its own */
+	while (!err && !a.acked)
+		err = take_some(g, &a, 0);
+	return err ?: a.err;
 }
 
 const struct nlattr *genl_attr(const struct genl *g, unsigned int type)

@@ -5,6 +5,7 @@
 #ifndef SELFTESTS_GENL_H
 #define SELFTESTS_GENL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,20 @@ void genl_close(struct genl *g);
 void genl_new(struct genl *g, uint8_t cmd);
 /* Send it and take the answer: 0 or -errno. */
 int genl_talk(struct genl *g);
+
+/* The two apart. Send it: 0 or -errno, and then there is no answer. */
+int genl_send(struct genl *g);
+
+/* What came of an answer that may be incomplete */
+struct genl_answer {
+	bool replied;		/* g->reply has it, the last one of a dump */
+	bool acked;		/* with @err, and g->msg */
+	bool lost;		/* the kernel had no memory for some of it */
+	int err;
+};
+
+/* Take what is there, and wait for nothing. */
+void genl_take(struct genl *g, struct genl_answer *a);
 
 /* An attribute of the answer; NULL when it is not there. */
 const struct nlattr *genl_attr(const struct genl *g, unsigned int type);

@@ -90,7 +90,7 @@ if [ $# -gt 0 ]; then
 	machines=1
 else
 	# shellcheck disable=SC2046 # words
-	set -- $("$here/run.sh" -n)
+	set -- $("$here/run.sh" -n -k "$kver")
 fi
 jobs=$(awk '/^MemAvailable:/ { print ($2 > 8000000) + 1 }' /proc/meminfo)
 

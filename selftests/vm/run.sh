@@ -5,7 +5,7 @@
 #
 #	run.sh [-d] [-m MODULE.ko] [-k KVER] [-t TOTALS] [-o INITRD]
 #		[-c LOG] [-l "NAME SECONDS [CASE]"]... [TEST...]
-#	run.sh -n		the names of all of them
+#	run.sh -n [-k KVER]	the names of all of them, as far as it can run them
 #
 # All tests and the demo, or those that are named (t_hold, demo.sh). -d runs the
 # demo alone and ends with its verdict. Everything must be built before. -l puts
@@ -37,16 +37,33 @@ while getopts dnm:k:t:o:c:l: o; do
 done
 shift $((OPTIND - 1))
 
-# A program that was not built is in the list: it counts as failed.
+# wanted NAME: whether the kernel has what NAME.settings says that the test needs
+wanted()
+{
+	local needs=
+
+	[ ! -f "${1%.*}.settings" ] ||
+		needs=$(sed -n 's/^needs=//p' "${1%.*}.settings")
+	case $needs in
+	'') ;;
+	fault-injection)
+		grep -qsx CONFIG_FAULT_INJECTION_USERCOPY=y "$kernel"/boot/config-* ;;
+	*) echo "# run: $1 needs $needs?" >&2 ;;
+	esac
+}
+
+# A program that was not built is in the list: it counts as failed. What the
+# kernel cannot run is not: the debug kernel's list has it.
 names()
 {
 	local f
 
 	for f in t_*.c t_*.sh t_*.py; do
-		[ ! -f "$f" ] || echo "${f%.c}"
+		[ ! -f "$f" ] || ! wanted "${f%.c}" || echo "${f%.c}"
 	done | sort
 	echo demo.sh
 }
+kernel=$("$here/fetch.sh" kernel "$kver")
 cd "$top/selftests"
 if [ -n "$list" ]; then
 	names
@@ -54,7 +71,6 @@ if [ -n "$list" ]; then
 fi
 
 scale=${VM_SCALE:-1}
-kernel=$("$here/fetch.sh" kernel "$kver")
 work=$(mktemp -d)
 if [ -n "${VM_KEEP-}" ]; then
 	echo "# files: $work"

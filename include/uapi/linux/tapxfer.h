@@ -54,7 +54,9 @@
  *               the command was under way
  *   EMFILE      claim: no room for all files in the caller's table; nothing
  *               was claimed
- *   ENOMEM      nothing was changed
+ *   ENOMEM      nothing was changed, try again; never of an abort
+ *   EFAULT      the caller's memory could not be used; ready, thaw: what the
+ *               claimant has set is applied in part: try again
  */
 #ifndef _UAPI_LINUX_TAPXFER_H
 #define _UAPI_LINUX_TAPXFER_H
