@@ -235,6 +235,7 @@ silent "sparse finds nothing in the module" kbuild C=2
 silent "checkpatch --strict finds nothing" checkpatch
 silent "YNL spec is valid by its schema" spec_valid
 silent "the kernel's generator takes the spec" spec_generates
+silent "syzkaller's description is complete" selftests/syzkaller/check
 
 head_line "the harness"
 "$here/test-harness.sh" -t "$totals"
