@@ -5,6 +5,7 @@
  *
  *	FUZZ_N		messages (3000)
  *	FUZZ_SEED	all that is random comes from it (1)
+ *	FUZZ_FAILURES	after how many to stop (5)
  *
  * "make fuzz N= SEED=" gives them as the kernel's arguments, which become init's
  * environment. A message's bytes depend on the seed, on its number, and on the
@@ -27,6 +28,7 @@
 
 #include "fuzz_judge.h"
 #include "fuzz_load.h"
+#include "fuzz_right.h"
 #include "genl.h"
 #include "net.h"
 #include "tap.h"
@@ -34,8 +36,6 @@
 
 /* After so many messages all handovers are ended, and packets counted. */
 #define ROUND		1500
-/* What went wrong once goes wrong again. */
-#define FAILURES_MAX	5
 #define SPARES		64
 
 static struct fuzz fuzz;
@@ -57,151 +57,7 @@ static uint64_t env_number(const char *name, uint64_t def)
 	return value ? strtoull(value, NULL, 0) : def;
 }
 
-/* -- messages that are right ------------------------------------------------- */
-
-static void add_begin(struct fuzz_msg *m, struct rng *r,
-		      const struct fuzz_dev *dev)
-{
-	static const uint32_t holds[] = { 1, 8, 64, 1000, 1024, 4096, 16384 };
-	uint64_t bytes = 1 << (12 + rng_below(r, 16));
-	int i, first = rng_below(r, dev->tap.n);
-
-	fuzz_msg_u32(m, TAPXFER_A_HANDOVER_IFINDEX, dev->tap.ifindex);
-	for (i = 0; i < dev->tap.n; i++)
-		fuzz_msg_u32(m, TAPXFER_A_HANDOVER_FD,
-			     dev->tap.fds[(first + i) % dev->tap.n]);
-	if (rng_chance(r, 40))
-		fuzz_msg_u32(m, TAPXFER_A_HANDOVER_HOLD,
-			     holds[rng_below(r, ARRAY_SIZE(holds))]);
-	if (rng_chance(r, 15))
-		fuzz_msg_add(m, TAPXFER_A_HANDOVER_HOLD_BYTES, &bytes,
-			     sizeof(bytes));
-	/* one that passes, one that does not */
-	if (rng_chance(r, 10))
-		fuzz_msg_u32(m, TAPXFER_A_HANDOVER_DEADLINE,
-			     1 + rng_below(r, 30));
-	else if (rng_chance(r, 20))
-		fuzz_msg_u32(m, TAPXFER_A_HANDOVER_DEADLINE, 9999);
-}
-
-static void add_go_on(struct fuzz_msg *m, const struct fuzz_ho *ho)
-{
-	fuzz_msg_u32(m, TAPXFER_A_HANDOVER_ID, ho->id);
-	fuzz_msg_add(m, TAPXFER_A_HANDOVER_TOKEN, ho->token,
-		     TAPXFER_TOKEN_LEN);
-}
-
-static void add_options(struct fuzz_msg *m, struct rng *r)
-{
-	switch (m->cmd) {
-	case TAPXFER_CMD_FREEZE:
-	case TAPXFER_CMD_DRAIN:
-		if (rng_chance(r, 30))
-			fuzz_msg_u32(m, TAPXFER_A_HANDOVER_TIMEOUT,
-				     rng_below(r, 1001));
-		break;
-	case TAPXFER_CMD_CLAIM:
-		if (rng_chance(r, 30))
-			fuzz_msg_add(m, TAPXFER_A_HANDOVER_NO_FDS, "", 0);
-		break;
-	case TAPXFER_CMD_READY:
-	case TAPXFER_CMD_THAW:
-		if (rng_chance(r, 65))
-			fuzz_msg_add(m, TAPXFER_A_HANDOVER_SHARED, "", 0);
-		break;
-	case TAPXFER_CMD_PASS:
-		fuzz_msg_u32(m, TAPXFER_A_HANDOVER_PID, rng_chance(r, 85) ?
-			     (uint32_t)fuzz.actors[rng_below(r, ACTORS)].pid :
-			     1 + rng_below(r, 400));
-		break;
-	}
-}
-
-/* What comes next, by percent; the state of no handover is 0. */
-static const struct choice {
-	uint8_t cmd, percent;
-} steps[][5] = {
-	[0] = {
-		{ TAPXFER_CMD_PREPARE, 45 }, { TAPXFER_CMD_HOLD, 20 },
-		{ TAPXFER_CMD_FREEZE, 35 },
-	},
-	[TAPXFER_STATE_PREPARED] = {
-		{ TAPXFER_CMD_HOLD, 50 }, { TAPXFER_CMD_FREEZE, 40 },
-		{ TAPXFER_CMD_ABORT, 10 },
-	},
-	[TAPXFER_STATE_HOLDING] = {
-		{ TAPXFER_CMD_FREEZE, 88 }, { TAPXFER_CMD_ABORT, 12 },
-	},
-	[TAPXFER_STATE_FROZEN] = {
-		{ TAPXFER_CMD_CLAIM, 65 }, { TAPXFER_CMD_DRAIN, 25 },
-		{ TAPXFER_CMD_ABORT, 10 },
-	},
-	[TAPXFER_STATE_CLAIMED] = {
-		{ TAPXFER_CMD_READY, 35 }, { TAPXFER_CMD_THAW, 30 },
-		{ TAPXFER_CMD_PASS, 15 }, { TAPXFER_CMD_DRAIN, 10 },
-		{ TAPXFER_CMD_ABORT, 10 },
-	},
-	[TAPXFER_STATE_READY] = {
-		{ TAPXFER_CMD_THAW, 65 }, { TAPXFER_CMD_PASS, 20 },
-		{ TAPXFER_CMD_ABORT, 15 },
-	},
-};
-
-static void make_step(struct fuzz_msg *m, struct rng *r, struct fuzz_dev *dev)
-{
-	const struct choice *c = steps[dev->ho ? dev->ho->state : 0];
-	unsigned int dice = rng_below(r, 100);
-
-	while (dice >= c->percent)
-		dice -= c++->percent;
-	fuzz_msg_init(m, fuzz.actors[0].family, c->cmd);
-	if (dev->ho)
-		add_go_on(m, dev->ho);
-	else
-		add_begin(m, r, dev);
-	add_options(m, r);
-}
-
-static void make_question(struct fuzz_msg *m, struct rng *r, int actor,
-			  struct fuzz_dev *dev)
-{
-	static const uint8_t cmds[] = {
-		TAPXFER_CMD_CAP_GET, TAPXFER_CMD_DEV_GET,
-		TAPXFER_CMD_HANDOVER_GET,
-	};
-
-	fuzz_msg_init(m, fuzz.actors[0].family,
-		      cmds[rng_below(r, ARRAY_SIZE(cmds))]);
-	if (m->cmd != TAPXFER_CMD_CAP_GET && rng_chance(r, 30)) {
-		m->flags |= NLM_F_DUMP;
-	} else if (m->cmd == TAPXFER_CMD_DEV_GET) {
-		fuzz_msg_u32(m, TAPXFER_A_DEV_IFINDEX, dev->tap.ifindex);
-		/* A file's state is not told in a handover. */
-		if (!dev->ho && dev->actors & 1 << actor && rng_chance(r, 50))
-			fuzz_msg_u32(m, TAPXFER_A_DEV_FD,
-				     dev->tap.fds[rng_below(r, dev->tap.n)]);
-	} else if (m->cmd == TAPXFER_CMD_HANDOVER_GET) {
-		fuzz_msg_u32(m, TAPXFER_A_HANDOVER_ID,
-			     dev->ho ? dev->ho->id : spare_ids[0]);
-	}
-}
-
-/* Right in itself, but it comes at the wrong time, or too late. */
-static void make_untimely(struct fuzz_msg *m, struct rng *r,
-			  struct fuzz_dev *dev)
-{
-	struct fuzz_ho *ho = dev->ho;
-
-	if (!ho || rng_chance(r, 40))
-		ho = fuzz_ho(&fuzz, spare_ids[rng_below(r, SPARES)]);
-	fuzz_msg_init(m, fuzz.actors[0].family, TAPXFER_CMD_PREPARE +
-		      rng_below(r, TAPXFER_CMD_MAX + 1 - TAPXFER_CMD_PREPARE));
-	if (ho && m->cmd != TAPXFER_CMD_PREPARE)
-		add_go_on(m, ho);
-	else
-		add_begin(m, r, dev);
-	add_options(m, r);
-}
+/* -- choosing a message ----------------------------------------------------- */
 
 /* A message of that actor's; whether it has to be right */
 static bool make(struct fuzz_msg *m, struct rng *r, int actor)
@@ -217,12 +73,12 @@ static bool make(struct fuzz_msg *m, struct rng *r, int actor)
 	last_dev = dev - fuzz.devs;
 	dice = rng_below(r, 100);
 	if (dice < 75) {
-		make_step(m, r, dev);
+		fuzz_make_step(&fuzz, m, r, dev);
 		straight = dev->ho || dev->actors & 1 << actor;
 	} else if (dice < 88) {
-		make_question(m, r, actor, dev);
+		fuzz_make_question(&fuzz, m, r, &spare, actor, dev);
 	} else {
-		make_untimely(m, r, dev);
+		fuzz_make_untimely(&fuzz, m, r, &spare, dev);
 	}
 	if (rng_chance(r, 65))
 		return straight;
@@ -271,7 +127,11 @@ static void send_some(struct rng *r, int actor, unsigned int count)
 	}
 	if (spoil_datagram(d, r))
 		fuzz.straight = false;
+	/* What ends a handover, or applies settings, would do it unseen. */
+	d->clog = fuzz.straight && m.cmd >= TAPXFER_CMD_PREPARE &&
+		  m.cmd <= TAPXFER_CMD_CLAIM && rng_chance(r, 8);
 	fuzz_exchange(&fuzz, actor, count);
+	d->clog = false;
 }
 
 static int send_one(int actor, const struct fuzz_msg *m)
@@ -311,6 +171,7 @@ static uint32_t ask_dev(int dev, uint32_t *state)
 {
 	int actor = home_of(dev);
 	struct fuzz_msg m;
+	uint32_t id;
 
 	fuzz_msg_init(&m, fuzz.actors[0].family, TAPXFER_CMD_DEV_GET);
 	fuzz_msg_u32(&m, TAPXFER_A_DEV_IFINDEX, fuzz.devs[dev].tap.ifindex);
@@ -318,7 +179,10 @@ static uint32_t ask_dev(int dev, uint32_t *state)
 		fuzz_fail(&fuzz, actor, "no answer about a device: errno %d",
 			  fuzz.err);
 	*state = answered_u32(actor, TAPXFER_A_DEV_HANDOVER_STATE);
-	return answered_u32(actor, TAPXFER_A_DEV_HANDOVER);
+	id = answered_u32(actor, TAPXFER_A_DEV_HANDOVER);
+	if (id && !fuzz_ho(&fuzz, id))
+		fuzz_fail(&fuzz, -1, "nobody was told of handover %u", id);
+	return id;
 }
 
 /* What the deadline, or a claimant's end, may have changed */
@@ -345,9 +209,14 @@ static void set_something(struct rng *r)
 	int size = 100000 + rng_below(r, 100000);
 
 	if (!ho || ho->state != TAPXFER_STATE_CLAIMED ||
-	    ho->claimant != ACTOR_ROOT || ho->vague)
+	    ho->claimant != ACTOR_ROOT || fuzz_unsure(ho))
 		return;
-	if (!ioctl(dev->tap.fds[0], TUNSETSNDBUF, &size))
+	if (ioctl(dev->tap.fds[0], TUNSETSNDBUF, &size))
+		return;
+	/* If it has ended meanwhile, that was no record. */
+	if (fuzz_unsure(ho))
+		dev->sndbuf = 0;
+	else
 		ho->sndbuf = size;
 }
 
@@ -368,8 +237,10 @@ static void replace(int actor)
 		fuzz_fail(&fuzz, -1, "no new process: %d", err);
 	if (actor != ACTOR_USERNS)
 		return;
+	/* Its network namespace, and so the device, lives on for a while. */
 	if (own->ho)
-		fuzz_ho_end(&fuzz, own->ho);
+		own->ho->vague = true;
+	own->ho = NULL;
 	own->tap = fuzz.actors[actor].desk->tap;
 }
 
@@ -424,9 +295,13 @@ static void check_settings(int dev)
 {
 	struct tap_settings is = {}, *want = &settings[dev];
 
+	if (tap_settings(fuzz.devs[dev].tap.fds[0], &is))
+		fuzz_fail(&fuzz, -1, "%s does not tell its settings",
+			  want->name);
+	if (!fuzz.devs[dev].sndbuf)
+		fuzz.devs[dev].sndbuf = is.sndbuf;
 	want->sndbuf = fuzz.devs[dev].sndbuf;
-	if (tap_settings(fuzz.devs[dev].tap.fds[0], &is) ||
-	    memcmp(&is, want, sizeof(is)))
+	if (memcmp(&is, want, sizeof(is)))
 		fuzz_fail(&fuzz, -1,
 			  "%s has other settings: flags %x, was %x; header %d, %d; sndbuf %d, %d; F_GETFL %x, %x",
 			  want->name, is.flags, want->flags, is.hdr, want->hdr,
@@ -456,12 +331,13 @@ static void round_ends(struct rng *r)
 
 static void run(uint64_t count)
 {
+	uint64_t failures = env_number("FUZZ_FAILURES", 5);
 	uint64_t round = ROUND;
 	unsigned int some;
 	struct rng r;
 	int actor;
 
-	while (fuzz.n < count && fuzz.failures < FAILURES_MAX) {
+	while (fuzz.n < count && fuzz.failures < failures) {
 		rng_seed(&r, fuzz.seed, fuzz.n);
 		if (fuzz.n >= round) {
 			round_ends(&r);
@@ -495,7 +371,7 @@ static void end_by_deadline(void)
 	rng_seed(&r, fuzz.seed, fuzz.n);
 	round_ends(&r);
 	fuzz_msg_init(&m, fuzz.actors[0].family, TAPXFER_CMD_FREEZE);
-	add_begin(&m, &r, &fuzz.devs[DEV_SHARED]);
+	fuzz_add_begin(&m, &r, &fuzz.devs[DEV_SHARED]);
 	/* the last one counts */
 	fuzz_msg_u32(&m, TAPXFER_A_HANDOVER_HOLD, 1024);
 	fuzz_msg_u32(&m, TAPXFER_A_HANDOVER_DEADLINE, 300);
@@ -507,61 +383,6 @@ static void end_by_deadline(void)
 }
 
 /* -- the test ---------------------------------------------------------------- */
-
-static void table_line(const char *name, uint64_t accepted, uint64_t refused)
-{
-	printf("# %-20s %10llu %10llu\n", name, (unsigned long long)accepted,
-	       (unsigned long long)refused);
-}
-
-static void table(void)
-{
-	static const char *const states[] = {
-		[TAPXFER_STATE_PREPARED] = "prepared",
-		[TAPXFER_STATE_HOLDING] = "holding",
-		[TAPXFER_STATE_FROZEN] = "frozen",
-		[TAPXFER_STATE_CLAIMED] = "claimed",
-		[TAPXFER_STATE_READY] = "ready",
-		[TAPXFER_STATE_DRAINING] = "draining",
-	};
-	char name[32];
-	int i, dump;
-
-	printf("# seed %llu, %llu messages\n", (unsigned long long)fuzz.seed,
-	       (unsigned long long)fuzz.n);
-	printf("# %-20s %10s %10s\n", "command", "accepted", "refused");
-	for (i = 1; i <= TAPXFER_CMD_MAX; i++) {
-		for (dump = 0; dump < 2; dump++) {
-			if (!fuzz.accepted[i][dump] && !fuzz.refused[i][dump])
-				continue;
-			snprintf(name, sizeof(name), "%s%s", fuzz_cmd_name(i),
-				 dump ? " (dump)" : "");
-			table_line(name, fuzz.accepted[i][dump],
-				   fuzz.refused[i][dump]);
-		}
-	}
-	table_line("no command", 0, fuzz.refused_core);
-	for (i = 0; i < ACTORS; i++) {
-		snprintf(name, sizeof(name), "of these by %s",
-			 fuzz.actors[i].name);
-		table_line(name, fuzz.by_actor[i][0], fuzz.by_actor[i][1]);
-	}
-	printf("# not looked at by netlink %llu, not sent %llu, answer lost %llu\n",
-	       (unsigned long long)fuzz.unseen, (unsigned long long)fuzz.unsent,
-	       (unsigned long long)fuzz.lost);
-	printf("# came to");
-	for (i = 1; i <= TAPXFER_STATE_DRAINING; i++)
-		printf(" %s %llu", states[i], (unsigned long long)fuzz.states[i]);
-	printf("\n# refused with");
-	for (i = 1; i < (int)ARRAY_SIZE(fuzz.errnos); i++)
-		if (fuzz.errnos[i])
-			printf(" %s %llu", strerrorname_np(i),
-			       (unsigned long long)fuzz.errnos[i]);
-	printf("\n# packets: %llu offered, %llu of them dropped and counted\n",
-	       (unsigned long long)loader.offered,
-	       (unsigned long long)loader.dropped);
-	fflush(stdout);
-}
 
 FIXTURE(fuzz) {
 	struct genl g;
@@ -664,7 +485,11 @@ TEST_F_TIMEOUT(fuzz, messages, 24 * 3600)
 	run(env_number("FUZZ_N", 3000));
 	if (!fuzz.failures)
 		end_by_deadline();
-	table();
+	fuzz_table(&fuzz);
+	printf("# packets: %llu offered, %llu of them dropped and counted\n",
+	       (unsigned long long)loader.offered,
+	       (unsigned long long)loader.dropped);
+	fflush(stdout);
 
 	EXPECT_EQ(0, fuzz.failures);
 	for (i = 1; i <= TAPXFER_CMD_MAX; i++) {
@@ -684,6 +509,7 @@ TEST_F_TIMEOUT(fuzz, messages, 24 * 3600)
 	for (i = 1; i <= TAPXFER_STATE_DRAINING; i++)
 		EXPECT_LT(0, fuzz.states[i]);
 	EXPECT_LT(0, fuzz.refused_core);
+	EXPECT_LT(0, fuzz.lost);
 	EXPECT_LT(0, loader.offered);
 	/* Nothing of any handover is left; not of those whose rings nobody reads,
 	 * which go with their files.

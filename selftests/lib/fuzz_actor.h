@@ -26,6 +26,7 @@ enum {
 struct actor_desk {
 	uint32_t op;
 	int keep;		/* the files that a claim gives */
+	int clog;		/* let there be no room for the answer */
 	int err;		/* of sending */
 	int overrun;		/* an answer was lost */
 	int count;

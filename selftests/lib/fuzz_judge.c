@@ -70,8 +70,7 @@ static struct fuzz_dev *find_dev(struct fuzz *f, int actor, int ifindex)
 
 /* -- what must not have been accepted ---------------------------------------- */
 
-/* Whether its state may be another than we know */
-static bool unsure(const struct fuzz_ho *ho)
+bool fuzz_unsure(const struct fuzz_ho *ho)
 {
 	return ho->vague || now_ms() >= ho->ends;
 }
@@ -154,8 +153,8 @@ static const char *wrong_begin(struct fuzz *f, int actor,
 	why = wrong_files(f, actor, v, dev);
 	if (!why)
 		why = wrong_limits(f, actor, v);
-	if (!why && dev->ho && !unsure(dev->ho))
-		why = "the device is in a handover";
+	if (!why && dev->ho && !fuzz_unsure(dev->ho))
+		why = "the device is in a handover already";
 	return why;
 }
 
@@ -177,7 +176,7 @@ static const char *wrong_state(const struct fuzz_ho *ho, uint8_t cmd)
 
 	if (!ho->live)
 		return "the handover has ended";
-	if (!states[cmd] || states[cmd] & BIT(ho->state) || unsure(ho))
+	if (!states[cmd] || states[cmd] & BIT(ho->state) || fuzz_unsure(ho))
 		return NULL;
 	return "the handover is in another state";
 }
@@ -302,8 +301,10 @@ static struct fuzz_ho *new_ho(struct fuzz *f, int actor,
 	memcpy(ho->token, mnl_attr_get_payload(token), TAPXFER_TOKEN_LEN);
 	ho->dev = dev - f->devs;
 	ho->live = true;
-	/* as late as we can be sure that it lives */
-	ho->ends = now_ms() + (deadline ?: f->deadline_default) / 2;
+	/* As late as we can be sure that it lives; others of the datagram came
+	 * after it.
+	 */
+	ho->ends = f->sent_at + (deadline ?: f->deadline_default) / 2;
 	dev->ho = ho;
 	return ho;
 }
@@ -529,6 +530,23 @@ static void read_answers(struct fuzz *f, int actor, uint32_t first,
 	}
 }
 
+/*
+ * Nobody was told. What was to begin has not, and a claim was taken back; of the
+ * rest it is not known whether it was done.
+ */
+static void lose_one(struct fuzz *f, const struct fuzz_view *v)
+{
+	struct fuzz_ho *ho;
+
+	f->lost++;
+	f->err = -1;
+	if (v->illegal || v->cmd <= TAPXFER_CMD_HANDOVER_GET || begins(v))
+		return;
+	ho = fuzz_ho(f, fuzz_view_u32(v, TAPXFER_A_HANDOVER_ID));
+	if (ho && v->cmd != TAPXFER_CMD_CLAIM)
+		ho->vague = true;
+}
+
 static void judge_one(struct fuzz *f, int actor, const struct fuzz_view *v,
 		      const struct answer *ans)
 {
@@ -537,7 +555,7 @@ static void judge_one(struct fuzz *f, int actor, const struct fuzz_view *v,
 	} else if (v->reach == FUZZ_CORE) {
 		f->refused_core++;
 	} else if (!ans->seen && f->overrun) {
-		f->lost++;
+		lose_one(f, v);
 	} else if (!ans->seen && v->acked) {
 		fuzz_fail(f, actor, "%s was not answered",
 			  fuzz_cmd_name(v->cmd));
@@ -557,6 +575,7 @@ void fuzz_exchange(struct fuzz *f, int actor, unsigned int count)
 	size_t at = 0;
 
 	f->err = -1;
+	f->sent_at = now_ms();
 	if (!actor_send(a)) {
 		fuzz_fail(f, actor, "the process is gone");
 		return;

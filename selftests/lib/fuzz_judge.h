@@ -37,7 +37,7 @@ struct fuzz_dev {
 	struct tap tap;
 	unsigned int actors;	/* bits: who has its files */
 	struct fuzz_ho *ho;	/* the live one, or NULL */
-	int sndbuf;		/* as it has to be */
+	int sndbuf;		/* as it has to be, 0: not known */
 };
 
 #define FUZZ_HOS	1024
@@ -58,6 +58,7 @@ struct fuzz {
 	bool straight;		/* it cannot be wrong */
 	int err;		/* of its first message */
 	bool overrun;
+	int64_t sent_at;
 
 	uint64_t accepted[TAPXFER_CMD_MAX + 1][2];	/* do, dump */
 	uint64_t refused[TAPXFER_CMD_MAX + 1][2];
@@ -77,8 +78,13 @@ void fuzz_exchange(struct fuzz *f, int actor, unsigned int count);
 __attribute__((format(printf, 3, 4)))
 void fuzz_fail(struct fuzz *f, int actor, const char *fmt, ...);
 
+/* How many messages each command has accepted and refused, and the like. */
+void fuzz_table(const struct fuzz *f);
+
 int fuzz_home(int actor);
 struct fuzz_ho *fuzz_ho(struct fuzz *f, uint32_t id);
 void fuzz_ho_end(struct fuzz *f, struct fuzz_ho *ho);
+/* Whether its state may be another than we know */
+bool fuzz_unsure(const struct fuzz_ho *ho);
 
 #endif /* SELFTESTS_FUZZ_JUDGE_H */

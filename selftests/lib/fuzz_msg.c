@@ -124,6 +124,16 @@ static struct fuzz_attr *attr_of(struct fuzz_msg *m, uint16_t type)
 	return NULL;
 }
 
+static void drop_all(struct fuzz_msg *m, uint16_t type)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < m->n; i++)
+		if (m->attr[i].type != type)
+			m->attr[n++] = m->attr[i];
+	m->n = n;
+}
+
 static void add_random(struct fuzz_msg *m, struct rng *r)
 {
 	uint32_t value = odd_number(r);
@@ -245,11 +255,13 @@ void fuzz_msg_spoil(struct fuzz_msg *m, struct rng *r,
 	} else if (kind < 38) {
 		nest(m, r);
 	} else if (kind < 48) {
-		/* once more, or not at all */
+		/* once more, or not at all, or none of its kind */
 		if (rng_chance(r, 50) && m->n < FUZZ_ATTRS)
 			m->attr[m->n++] = *a;
-		else
+		else if (rng_chance(r, 50))
 			*a = m->attr[--m->n];
+		else
+			drop_all(m, a->type);
 	} else if (kind < 58) {
 		a->type = rng_chance(r, 70) ? odd_type(r) :
 					      a->type ^ NLA_F_NESTED;

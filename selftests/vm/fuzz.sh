@@ -7,7 +7,8 @@
 #
 # N messages, all that is random from SEED; by default 200000, and a seed that is
 # new each time. The options are run.sh's (-k KVER -m MODULE.ko for another
-# kernel). The last line and the exit status are the verdict.
+# kernel), VM_SCALE says how many times slower than usual it is. The last line and
+# the exit status are the verdict.
 
 set -euo pipefail
 
@@ -34,7 +35,7 @@ make -C "$top" KDIR="/lib/modules/$kver/build" >"$log" 2>&1 || fail "does not bu
 # What a kernel does not know of its arguments becomes init's environment.
 export VM_APPEND="${VM_APPEND-slub_debug=FZP} FUZZ_N=$n FUZZ_SEED=$seed"
 what="$n messages of seed $seed"
-if "$here/run.sh" -k "$kver" -l "t_fuzz $((300 + n * ${SELFTESTS_SCALE:-1} / 20))" "$@"; then
+if "$here/run.sh" -k "$kver" -l "t_fuzz $((300 + n * ${VM_SCALE:-1} / 20))" "$@"; then
 	echo "fuzz: PASS $what"
 else
 	echo "fuzz: FAIL $what"
