@@ -6,6 +6,7 @@
 #	make check		build, check, boot a kernel, test: N passed, N failed
 #	make check-debug	test in a kernel that is built to find faults
 #	make check-mutants	break the module in many ways, see the tests notice
+#	make fuzz		throw messages at the family (N=, SEED=)
 #	make demo		boot a kernel and show one handover under load
 #	make install		library and command (DESTDIR=, PREFIX=)
 #	make dkms-install	module, by dkms (KVER=; as root)
@@ -66,6 +67,11 @@ check-mutants:
 	@selftests/vm/deps.sh
 	@$(MAKE) lib cli selftests
 	@selftests/vm/mutants $(MUTANTS)
+
+# RUN= are options of run.sh's, such as -k and -m for another kernel.
+.PHONY: fuzz
+fuzz:
+	@selftests/vm/fuzz.sh "$(N)" "$(SEED)" $(RUN)
 
 # The last line of its output is the demo's verdict.
 demo:

@@ -569,7 +569,8 @@ void tapxfer_queue_restore_nonblock(struct tapxfer_queue *q);
 
 /* ring.c */
 int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
-		      unsigned int hold, struct tapxfer_budget *budget,
+		      unsigned int len, unsigned int hold,
+		      struct tapxfer_budget *budget,
 		      struct netlink_ext_ack *extack);
 int tapxfer_ring_check(struct tapxfer_ring *r);
 void tapxfer_ring_park(struct tapxfer_ring *r);
@@ -652,11 +653,13 @@ void tapxfer_scratch_put(struct tapxfer_scratch *s);
  * @dev: the device; to be compared with and never to be looked into, since the
  *	prober has no reference: it may stall in its own memory for any time
  * @type: ARPHRD_*
+ * @tx_queue_len: slots that its rings have, or will have again
  * @has_address: that can be set
  */
 struct tapxfer_probe_dev {
 	const struct net_device	*dev;
 	unsigned short		type;
+	unsigned int		tx_queue_len;
 	bool			has_address;
 };
 

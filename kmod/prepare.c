@@ -127,8 +127,8 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 	if (err)
 		return err;
 
-	return tapxfer_ring_init(&q->q_ring, ring, ho->ho_hold, &ho->ho_budget,
-				 extack);
+	return tapxfer_ring_init(&q->q_ring, ring, pd->tx_queue_len,
+				 ho->ho_hold, &ho->ho_budget, extack);
 }
 
 static int prepare_queues(struct tapxfer_handover *ho,

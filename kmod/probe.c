@@ -303,6 +303,7 @@ void tapxfer_probe_dev_init(struct tapxfer_probe_dev *pd,
 {
 	pd->dev = dev;
 	pd->type = dev->type;
+	pd->tx_queue_len = dev->tx_queue_len;
 	pd->has_address = dev->netdev_ops->ndo_set_mac_address;
 }
 

@@ -267,6 +267,8 @@ bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit)
  * tapxfer_ring_init - get ready to park a ring
  * @r: to be filled in
  * @ring: the driver's ring; must outlive @r
+ * @len: slots that the device's rings have, if nobody has handed them over: an
+ *	earlier handover may be about to give them back
  * @hold: packets that the parked ring shall take, 1 to TAPXFER_HOLD_MAX
  * @budget: to charge for them, and for the room
  * @extack: for errors
@@ -274,10 +276,12 @@ bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit)
  * Return: 0, -EDQUOT or -ENOMEM.
  */
 int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
-		      unsigned int hold, struct tapxfer_budget *budget,
+		      unsigned int len, unsigned int hold,
+		      struct tapxfer_budget *budget,
 		      struct netlink_ext_ack *extack)
 {
-	unsigned int slots = max_t(unsigned int, hold, READ_ONCE(ring->size));
+	unsigned int slots = max_t(unsigned int, READ_ONCE(ring->size),
+				   max(hold, len));
 	int err;
 
 	err = tapxfer_budget_reserve(budget, hold,

@@ -259,6 +259,7 @@ silent "sparse finds nothing in the module" kbuild C=2
 silent "checkpatch --strict finds nothing" checkpatch
 silent "YNL spec is valid by its schema" spec_valid
 silent "the kernel's generator takes the spec" spec_generates
+silent "syzkaller's description is complete" selftests/syzkaller/check
 
 silent "the documentation is valid reStructuredText" docs_valid
 silent "the mutants' patches apply" mutants_apply
