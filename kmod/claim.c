@@ -130,6 +130,10 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 {
 	int err;
 
+	err = tapxfer_violation_ask(ho, extack);
+	if (err)
+		return err;
+
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
@@ -139,6 +143,8 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 	err = tapxfer_check_queues(ho, extack);
 	if (err)
 		goto out;
+	/* Whoever has a descriptor may have changed it since the freeze. */
+	tapxfer_restore_files(ho);
 	ho->ho_state = TAPXFER_STATE_CLAIMED;
 	ho->ho_claimed_at = ktime_get_ns();
 	claim_watch(ho, get_pid(task_tgid(current)));

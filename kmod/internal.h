@@ -242,6 +242,11 @@ struct tapxfer_shadow {
  * struct tapxfer_seen - what a frozen device was when it was last looked at
  *
  * Pointers are compared, and never followed.
+ *
+ * @settings: the rest of what was exported
+ * @ids: owner and group in @settings are what they are, and not what they are
+ *	called in a user namespace that may have no name for them
+ * @sndbuf: a send buffer limit was set that frozen sockets do not have
  */
 struct tapxfer_seen {
 	const struct net	*net;
@@ -254,6 +259,9 @@ struct tapxfer_seen {
 	} xdp[__MAX_XDP_MODE];
 	bool			carrier;
 	unsigned int		queues;
+	struct tapxfer_dev_state settings;
+	bool			ids;
+	bool			sndbuf;
 };
 
 /* What the fence keeps out, struct tapxfer_handover.ho_fence */
@@ -665,6 +673,8 @@ int tapxfer_probe_state(struct file *file, const struct tapxfer_scratch *s,
 void tapxfer_violation_base(struct tapxfer_handover *ho);
 void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits);
 void tapxfer_violation_look(struct tapxfer_handover *ho);
+int tapxfer_violation_ask(struct tapxfer_handover *ho,
+			  struct netlink_ext_ack *extack);
 void tapxfer_violation_leave(struct tapxfer_handover *ho);
 void tapxfer_violation_arrive(struct tapxfer_handover *ho);
 

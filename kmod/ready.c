@@ -42,6 +42,8 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 	if (!shared)
 		err = tapxfer_holders_check(ho, extack);
 	if (!err)
+		err = tapxfer_violation_ask(ho, extack);
+	if (!err)
 		err = tapxfer_shadow_apply(ho, extack);
 
 	rtnl_lock();

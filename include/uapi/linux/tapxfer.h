@@ -184,7 +184,8 @@ enum tapxfer_not_exported {
  * @TAPXFER_VIOLATION_XDP: an XDP program was attached, replaced or detached
  * @TAPXFER_VIOLATION_CARRIER: its carrier was changed
  * @TAPXFER_VIOLATION_SETTINGS: a claimant that was ready, and is gone, may have
- *   left settings of its own
+ *   left settings of its own; or somebody made some, through a queue that was
+ *   opened meanwhile
  *
  * None of it can be refused.
  */
