@@ -57,6 +57,7 @@ enum tapxfer_limit {
 /**
  * struct tapxfer_budget - what a handover may take, and has taken
  * @b_accounts: of the user who began it, and of the network namespace
+ * @b_queues: so many are counted there, and one handover; 0: nothing is
  * @b_packets: room for packets, reserved in the accounts
  * @b_bytes: memory, charged to the accounts
  * @b_held: of @b_bytes, what the held packets are charged with
@@ -66,6 +67,7 @@ enum tapxfer_limit {
  */
 struct tapxfer_budget {
 	struct tapxfer_account	*b_accounts[2];
+	unsigned int		b_queues;
 	u64			b_packets;
 	atomic64_t		b_bytes;
 	atomic64_t		b_held;
@@ -581,7 +583,8 @@ void tapxfer_ring_free(struct tapxfer_ring *r);
 /* limits.c */
 void tapxfer_limits_init(void);
 int tapxfer_budget_init(struct tapxfer_budget *b, const struct net *net,
-			u64 limit, unsigned int nqueues);
+			u64 limit, unsigned int nqueues,
+			struct netlink_ext_ack *extack);
 int tapxfer_budget_reserve(struct tapxfer_budget *b, u64 packets, u64 bytes,
 			   struct netlink_ext_ack *extack);
 enum tapxfer_limit tapxfer_budget_charge(struct tapxfer_budget *b,
