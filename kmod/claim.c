@@ -188,8 +188,13 @@ void tapxfer_restore_files(struct tapxfer_handover *ho)
 		tapxfer_queue_restore_nonblock(&ho->ho_queues[i]);
 }
 
-/* Frozen again, to be claimed anew. Under ho_lock. */
-static void claim_end(struct tapxfer_handover *ho)
+/**
+ * tapxfer_claim_take_back - end a claim and tell nobody
+ * @ho: the handover, frozen, claimed or ready; it is frozen then
+ *
+ * Context: under ho_lock; the caller owns a reference.
+ */
+void tapxfer_claim_take_back(struct tapxfer_handover *ho)
 {
 	tapxfer_claim_drop(ho);
 	tapxfer_restore_files(ho);
@@ -197,6 +202,12 @@ static void claim_end(struct tapxfer_handover *ho)
 		tapxfer_unready(ho);
 	ho->ho_state = TAPXFER_STATE_FROZEN;
 	ho->ho_claimed_at = 0;
+}
+
+/* Frozen again, to be claimed anew. Under ho_lock. */
+static void claim_end(struct tapxfer_handover *ho)
+{
+	tapxfer_claim_take_back(ho);
 	if (ho->ho_shadow.s_stale)
 		tapxfer_violation_name(ho, TAPXFER_VIOLATION_SETTINGS);
 	tapxfer_event(ho, TAPXFER_EVENT_FROZEN);

@@ -221,6 +221,7 @@ struct tapxfer_dev_state {
  * @s_set: TAPXFER_SHADOW_*, which of them
  * @s_stale: which may be in force of a claim that was not thawed
  * @s_applying: they are being applied; setters wait
+ * @s_state: only as long as the handover's state is this
  * @s_hdr_sz: TUNSETVNETHDRSZ, bytes
  * @s_le: TUNSETVNETLE
  * @s_be: TUNSETVNETBE
@@ -233,6 +234,7 @@ struct tapxfer_shadow {
 	unsigned long		s_set;
 	unsigned long		s_stale;
 	bool			s_applying;
+	enum tapxfer_state	s_state;
 	int			s_hdr_sz;
 	int			s_le;
 	int			s_be;
@@ -291,6 +293,7 @@ struct tapxfer_seen {
  * @ho_lock: protects the fields below
  * @ho_state: where the handover stands; 0 while it is being prepared
  * @ho_busy: a command is under way
+ * @ho_aborting: it is an abort, which the deadline may have to bring to its end
  * @ho_dev: the device, with a reference; NULL once it is gone
  * @ho_dev_tracker: of that reference
  * @ho_export: the device as it was frozen
@@ -331,6 +334,7 @@ struct tapxfer_handover {
 	struct mutex		ho_lock;	/* protects the fields below */
 	enum tapxfer_state	ho_state;
 	bool			ho_busy;
+	bool			ho_aborting;
 	struct net_device	*ho_dev;
 	netdevice_tracker	ho_dev_tracker;
 	struct tapxfer_dev_state ho_export;
@@ -515,6 +519,7 @@ int tapxfer_shadow_apply(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack);
 void tapxfer_shadow_open(struct tapxfer_handover *ho);
 void tapxfer_shadow_end(struct tapxfer_handover *ho);
+bool tapxfer_shadow_restore(struct tapxfer_handover *ho);
 
 /* holders.c */
 
@@ -546,6 +551,7 @@ int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,
 		       struct netlink_ext_ack *extack);
 void tapxfer_claim_revoke(struct tapxfer_handover *ho);
 void tapxfer_claim_drop(struct tapxfer_handover *ho);
+void tapxfer_claim_take_back(struct tapxfer_handover *ho);
 void tapxfer_restore_files(struct tapxfer_handover *ho);
 void tapxfer_claimant_work(struct work_struct *work);
 

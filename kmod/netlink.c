@@ -369,6 +369,24 @@ out:
 	return err;
 }
 
+/* What a claimant has set first, if it can be put back; then the end. */
+static bool do_abort(struct tapxfer_handover *ho, struct sk_buff *reply)
+{
+	bool restored = tapxfer_shadow_restore(ho);
+	bool ended = tapxfer_end(ho, TAPXFER_EVENT_ABORTED, reply);
+
+	if (!restored)
+		return ended;
+	if (!ended) {
+		/* Meanwhile, by another or for us. */
+		mutex_lock(&ho->ho_lock);
+		tapxfer_fill_ended(reply, ho);
+		mutex_unlock(&ho->ho_lock);
+	}
+	tapxfer_handover_done(ho);
+	return true;
+}
+
 static int abort_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tapxfer_handover *ho;
@@ -384,7 +402,7 @@ static int abort_doit(struct sk_buff *skb, struct genl_info *info)
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
 	if (err)
 		goto out;
-	if (tapxfer_end(ho, TAPXFER_EVENT_ABORTED, r.skb)) {
+	if (do_abort(ho, r.skb)) {
 		tapxfer_reply_send(&r, info);
 	} else {
 		NL_SET_ERR_MSG(info->extack, "the handover has ended");
