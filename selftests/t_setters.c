@@ -198,7 +198,7 @@ static long call_as(FIXTURE_DATA(setters) *self, enum holder holder, long i,
 	case HOLDER_FRIEND:
 		return agent_call(&self->friend, NULL, agent_do_call, i, how);
 	default:
-		return -ENOSYS;
+		return -EINVAL;
 	}
 }
 
