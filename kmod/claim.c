@@ -133,6 +133,10 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 {
 	int err;
 
+	err = tapxfer_violation_ask(ho, extack);
+	if (err)
+		return err;
+
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
@@ -142,6 +146,8 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 	err = tapxfer_check_queues(ho, extack);
 	if (err)
 		goto out;
+	/* Whoever has a descriptor may have changed it since the freeze. */
+	tapxfer_restore_files(ho);
 	ho->ho_state = TAPXFER_STATE_CLAIMED;
 	ho->ho_claimed_at = ktime_get_ns();
 	claim_watch(ho, get_pid(task_tgid(current)));
@@ -185,8 +191,13 @@ void tapxfer_restore_files(struct tapxfer_handover *ho)
 		tapxfer_queue_restore_nonblock(&ho->ho_queues[i]);
 }
 
-/* Frozen again, to be claimed anew. Under ho_lock. */
-static void claim_end(struct tapxfer_handover *ho)
+/**
+ * tapxfer_claim_take_back - end a claim and tell nobody
+ * @ho: the handover, frozen, claimed or ready; it is frozen then
+ *
+ * Context: under ho_lock; the caller owns a reference.
+ */
+void tapxfer_claim_take_back(struct tapxfer_handover *ho)
 {
 	tapxfer_claim_drop(ho);
 	tapxfer_restore_files(ho);
@@ -194,6 +205,12 @@ static void claim_end(struct tapxfer_handover *ho)
 		tapxfer_unready(ho);
 	ho->ho_state = TAPXFER_STATE_FROZEN;
 	ho->ho_claimed_at = 0;
+}
+
+/* Frozen again, to be claimed anew. Under ho_lock. */
+static void claim_end(struct tapxfer_handover *ho)
+{
+	tapxfer_claim_take_back(ho);
 	if (ho->ho_shadow.s_stale)
 		tapxfer_violation_name(ho, TAPXFER_VIOLATION_SETTINGS);
 	tapxfer_event(ho, TAPXFER_EVENT_FROZEN);

@@ -36,7 +36,8 @@
  * 6. tapxfer_end() lets traffic go on, whatever the reason. It allocates
  *    nothing, asks nobody and cannot fail, since until then nothing was changed
  *    on the device or in its files but the fence, the parking and the limit. (A
- *    claimant that is ready has the settings that it asked for. They stay.)
+ *    claimant that is ready has the settings that it asked for. An abort puts
+ *    back what was exported, if it can; with the deadline they stay.)
  * 7. drain.c brings the rings back to their length and lets go of the files.
  *
  * Unhappy paths. The deadline, an abort, and the device's end come at any time,

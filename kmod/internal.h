@@ -57,6 +57,7 @@ enum tapxfer_limit {
 /**
  * struct tapxfer_budget - what a handover may take, and has taken
  * @b_accounts: of the user who began it, and of the network namespace
+ * @b_queues: so many are counted there, and one handover; 0: nothing is
  * @b_packets: room for packets, reserved in the accounts
  * @b_bytes: memory, charged to the accounts
  * @b_held: of @b_bytes, what the held packets are charged with
@@ -66,6 +67,7 @@ enum tapxfer_limit {
  */
 struct tapxfer_budget {
 	struct tapxfer_account	*b_accounts[2];
+	unsigned int		b_queues;
 	u64			b_packets;
 	atomic64_t		b_bytes;
 	atomic64_t		b_held;
@@ -219,6 +221,7 @@ struct tapxfer_dev_state {
  * @s_set: TAPXFER_SHADOW_*, which of them
  * @s_stale: which may be in force of a claim that was not thawed
  * @s_applying: they are being applied; setters wait
+ * @s_state: only as long as the handover's state is this
  * @s_hdr_sz: TUNSETVNETHDRSZ, bytes
  * @s_le: TUNSETVNETLE
  * @s_be: TUNSETVNETBE
@@ -231,6 +234,7 @@ struct tapxfer_shadow {
 	unsigned long		s_set;
 	unsigned long		s_stale;
 	bool			s_applying;
+	enum tapxfer_state	s_state;
 	int			s_hdr_sz;
 	int			s_le;
 	int			s_be;
@@ -242,6 +246,11 @@ struct tapxfer_shadow {
  * struct tapxfer_seen - what a frozen device was when it was last looked at
  *
  * Pointers are compared, and never followed.
+ *
+ * @settings: the rest of what was exported
+ * @ids: owner and group in @settings are what they are, and not what they are
+ *	called in a user namespace that may have no name for them
+ * @sndbuf: a send buffer limit was set that frozen sockets do not have
  */
 struct tapxfer_seen {
 	const struct net	*net;
@@ -254,6 +263,9 @@ struct tapxfer_seen {
 	} xdp[__MAX_XDP_MODE];
 	bool			carrier;
 	unsigned int		queues;
+	struct tapxfer_dev_state settings;
+	bool			ids;
+	bool			sndbuf;
 };
 
 /* What the fence keeps out, struct tapxfer_handover.ho_fence */
@@ -283,6 +295,7 @@ struct tapxfer_seen {
  * @ho_answer: memory for the answer to an abort, which does not fail; NULL when
  *	one has ended the handover
  * @ho_busy: a command is under way
+ * @ho_aborting: it is an abort, which the deadline may have to bring to its end
  * @ho_dev: the device, with a reference; NULL once it is gone
  * @ho_dev_tracker: of that reference
  * @ho_export: the device as it was frozen
@@ -324,6 +337,7 @@ struct tapxfer_handover {
 	enum tapxfer_state	ho_state;
 	struct sk_buff		*ho_answer;
 	bool			ho_busy;
+	bool			ho_aborting;
 	struct net_device	*ho_dev;
 	netdevice_tracker	ho_dev_tracker;
 	struct tapxfer_dev_state ho_export;
@@ -517,6 +531,7 @@ int tapxfer_shadow_apply(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack);
 void tapxfer_shadow_open(struct tapxfer_handover *ho);
 void tapxfer_shadow_end(struct tapxfer_handover *ho);
+bool tapxfer_shadow_restore(struct tapxfer_handover *ho);
 
 /* holders.c */
 
@@ -549,6 +564,7 @@ int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,
 		       struct netlink_ext_ack *extack);
 void tapxfer_claim_revoke(struct tapxfer_handover *ho);
 void tapxfer_claim_drop(struct tapxfer_handover *ho);
+void tapxfer_claim_take_back(struct tapxfer_handover *ho);
 void tapxfer_restore_files(struct tapxfer_handover *ho);
 void tapxfer_claimant_work(struct work_struct *work);
 
@@ -587,7 +603,8 @@ void tapxfer_ring_free(struct tapxfer_ring *r);
 /* limits.c */
 void tapxfer_limits_init(void);
 int tapxfer_budget_init(struct tapxfer_budget *b, const struct net *net,
-			u64 limit, unsigned int nqueues);
+			u64 limit, unsigned int nqueues,
+			struct netlink_ext_ack *extack);
 int tapxfer_budget_reserve(struct tapxfer_budget *b, u64 packets, u64 bytes,
 			   struct netlink_ext_ack *extack);
 enum tapxfer_limit tapxfer_budget_charge(struct tapxfer_budget *b,
@@ -681,6 +698,8 @@ int tapxfer_probe_state(struct file *file, const struct tapxfer_scratch *s,
 void tapxfer_violation_base(struct tapxfer_handover *ho);
 void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits);
 void tapxfer_violation_look(struct tapxfer_handover *ho);
+int tapxfer_violation_ask(struct tapxfer_handover *ho,
+			  struct netlink_ext_ack *extack);
 void tapxfer_violation_leave(struct tapxfer_handover *ho);
 void tapxfer_violation_arrive(struct tapxfer_handover *ho);
 

@@ -16,9 +16,11 @@
  *
  * Packets in a parked ring belong to no socket any more and are charged to
  * nobody: without a bound whoever has a tap could have the host hold its memory
- * for it. Two things are counted in the accounts of the user (its uid) that
- * begins a handover, and of the device's network namespace:
+ * for it. Counted are, in the accounts of the user (its uid) that begins a
+ * handover, and of the device's network namespace:
  *
+ * - handovers and their queues: what each takes besides, memory of the module's
+ *   and time to walk over, is small, but would have no bound.
  * - packets: room for them, hold times queues. Reserved by the prepare, which
  *   fails with EDQUOT when there is not enough.
  * - bytes: the memory of the arrays, reserved by the prepare likewise, and the
@@ -47,6 +49,8 @@
  * quarter. A slot for a packet takes eight bytes. Half of a user's bytes may be
  * arrays, a 16th of the memory, which is a slot for each 128 bytes: 1000 devices of
  * 8 queues, with 16,384 packets a queue, need 16 GiB of memory.
+ *
+ * A handover counts until it leaves the table, so those that drain do.
  */
 
 /* An account's share of the memory, as shifts of the number of bytes */
@@ -54,6 +58,10 @@
 #define NETNS_BYTES_SHIFT	2
 #define USER_PACKETS_SHIFT	7
 #define NETNS_PACKETS_SHIFT	6
+
+/* A user's; a network namespace has twice as many */
+#define USER_HANDOVERS		2048
+#define USER_QUEUES		16384
 
 /* A queue charges at most so much at once, and leaves its peers enough. */
 #define CHUNK_MAX		(256U << 10)
@@ -69,6 +77,16 @@ module_param(user_packets, ulong, 0644);
 MODULE_PARM_DESC(user_packets,
 		 "packets that all handovers of a user may have room for (default: one for 128 bytes of memory)");
 
+static unsigned long user_handovers = USER_HANDOVERS;
+module_param(user_handovers, ulong, 0644);
+MODULE_PARM_DESC(user_handovers,
+		 "handovers that a user may have at a time (default: 2048)");
+
+static unsigned long user_queues = USER_QUEUES;
+module_param(user_queues, ulong, 0644);
+MODULE_PARM_DESC(user_queues,
+		 "queues that all handovers of a user may have (default: 16384)");
+
 static unsigned long netns_bytes;
 module_param(netns_bytes, ulong, 0644);
 MODULE_PARM_DESC(netns_bytes,
@@ -79,6 +97,16 @@ module_param(netns_packets, ulong, 0644);
 MODULE_PARM_DESC(netns_packets,
 		 "packets that all handovers of a network namespace may have room for (default: one for 64 bytes of memory)");
 
+static unsigned long netns_handovers = 2 * USER_HANDOVERS;
+module_param(netns_handovers, ulong, 0644);
+MODULE_PARM_DESC(netns_handovers,
+		 "handovers that a network namespace may have at a time (default: 4096)");
+
+static unsigned long netns_queues = 2 * USER_QUEUES;
+module_param(netns_queues, ulong, 0644);
+MODULE_PARM_DESC(netns_queues,
+		 "queues that all handovers of a network namespace may have (default: 32768)");
+
 /**
  * struct tapxfer_account - what a user, or a network namespace, has in handovers
  * @a_node: in the list of accounts
@@ -87,6 +115,8 @@ MODULE_PARM_DESC(netns_packets,
  * @a_key: the uid, or the network namespace's cookie
  * @a_bytes: memory
  * @a_packets: room for packets
+ * @a_handovers: handovers
+ * @a_queues: their queues
  */
 struct tapxfer_account {
 	struct list_head	a_node;
@@ -95,6 +125,8 @@ struct tapxfer_account {
 	u64			a_key;
 	atomic64_t		a_bytes;
 	atomic64_t		a_packets;
+	atomic64_t		a_handovers;
+	atomic64_t		a_queues;
 };
 
 /* Those that have a handover: few, and looked up at a prepare only */
@@ -111,6 +143,18 @@ static u64 account_packets_max(const struct tapxfer_account *a)
 {
 	return a->a_kind == TAPXFER_LIMIT_USER ? READ_ONCE(user_packets) :
 						 READ_ONCE(netns_packets);
+}
+
+static u64 account_handovers_max(const struct tapxfer_account *a)
+{
+	return a->a_kind == TAPXFER_LIMIT_USER ? READ_ONCE(user_handovers) :
+						 READ_ONCE(netns_handovers);
+}
+
+static u64 account_queues_max(const struct tapxfer_account *a)
+{
+	return a->a_kind == TAPXFER_LIMIT_USER ? READ_ONCE(user_queues) :
+						 READ_ONCE(netns_queues);
 }
 
 static struct tapxfer_account *account_get(enum tapxfer_limit kind, u64 key)
@@ -156,18 +200,62 @@ static bool counter_take(atomic64_t *counter, u64 n, u64 max)
 	return true;
 }
 
+static const char *count_error(const struct tapxfer_account *a, bool handovers)
+{
+	if (a->a_kind == TAPXFER_LIMIT_USER)
+		return handovers ?
+		       "the user has too many handovers, end some or raise user_handovers" :
+		       "the user's handovers have too many queues, end some or raise user_queues";
+	return handovers ?
+	       "the netns has too many handovers, end some or raise netns_handovers" :
+	       "the netns' handovers have too many queues, end some or raise netns_queues";
+}
+
+/* One more handover; what was counted is given back with the budget. */
+static int budget_count(struct tapxfer_budget *b, unsigned int nqueues,
+			struct netlink_ext_ack *extack)
+{
+	struct tapxfer_account *a;
+	bool has_handover;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(b->b_accounts); i++) {
+		a = b->b_accounts[i];
+		has_handover = counter_take(&a->a_handovers, 1,
+					    account_handovers_max(a));
+		if (has_handover &&
+		    counter_take(&a->a_queues, nqueues, account_queues_max(a)))
+			continue;
+		if (has_handover)
+			atomic64_dec(&a->a_handovers);
+		tapxfer_set_err(extack, NULL, count_error(a, !has_handover));
+		goto undo;
+	}
+	b->b_queues = nqueues;
+	return 0;
+
+undo:
+	while (i--) {
+		atomic64_dec(&b->b_accounts[i]->a_handovers);
+		atomic64_sub(nqueues, &b->b_accounts[i]->a_queues);
+	}
+	return -EDQUOT;
+}
+
 /**
  * tapxfer_budget_init - open a handover's budget
  * @b: to be filled in, zeroes
  * @net: the device's network namespace
  * @limit: memory that the held packets may take
  * @nqueues: number of queues that share it
+ * @extack: for errors
  *
  * Context: in the process that begins the handover.
- * Return: 0 or -ENOMEM; to be released in any case.
+ * Return: 0, -EDQUOT or -ENOMEM; to be released in any case.
  */
 int tapxfer_budget_init(struct tapxfer_budget *b, const struct net *net,
-			u64 limit, unsigned int nqueues)
+			u64 limit, unsigned int nqueues,
+			struct netlink_ext_ack *extack)
 {
 	b->b_limit = limit;
 	b->b_chunk = min_t(u64, div_u64(limit, CHUNK_SHARE * nqueues),
@@ -175,7 +263,11 @@ int tapxfer_budget_init(struct tapxfer_budget *b, const struct net *net,
 	b->b_accounts[0] = account_get(TAPXFER_LIMIT_USER,
 				       __kuid_val(current_uid()));
 	b->b_accounts[1] = account_get(TAPXFER_LIMIT_NETNS, net->net_cookie);
-	return b->b_accounts[0] && b->b_accounts[1] ? 0 : -ENOMEM;
+	if (!b->b_accounts[0] || !b->b_accounts[1]) {
+		NL_SET_ERR_MSG(extack, "no memory for a handover");
+		return -ENOMEM;
+	}
+	return budget_count(b, nqueues, extack);
 }
 
 static const char *reserve_error(const struct tapxfer_account *a, bool packets)
@@ -309,6 +401,9 @@ void tapxfer_budget_release(struct tapxfer_budget *b)
 		a = b->b_accounts[i];
 		if (!a)
 			continue;
+		if (b->b_queues)
+			atomic64_dec(&a->a_handovers);
+		atomic64_sub(b->b_queues, &a->a_queues);
 		atomic64_sub(b->b_packets, &a->a_packets);
 		atomic64_sub(atomic64_read(&b->b_bytes), &a->a_bytes);
 		account_put(a);

@@ -369,23 +369,35 @@ out:
 	return err;
 }
 
-/* End it, and begin to answer: with memory that is there as long as it lives. */
+/*
+ * Put back what a claimant has set, if that is possible; then end it, and begin
+ * to answer, with memory that is there as long as it lives.
+ */
 static int end_and_tell(struct tapxfer_handover *ho, struct genl_info *info,
 			struct tapxfer_reply *r)
 {
-	int err;
+	bool restored = tapxfer_shadow_restore(ho), live;
+	int err = -ENOENT;
 
 	mutex_lock(&ho->ho_lock);
-	if (tapxfer_is_live(ho)) {
+	live = tapxfer_is_live(ho);
+	if (live || restored) {
+		/* Another abort, which did not wait, may have had it. */
+		if (!ho->ho_answer)
+			ho->ho_answer = tapxfer_reply_alloc(tapxfer_fill_size(0));
 		err = tapxfer_reply_begin(r, info, ho->ho_answer);
 		ho->ho_answer = NULL;
+	}
+	if (live)
 		tapxfer_end_locked(ho, TAPXFER_EVENT_ABORTED,
 				   err ? NULL : r->skb);
-	} else {
+	else if (err == -ENOENT)
 		NL_SET_ERR_MSG(info->extack, "the handover has ended");
-		err = -ENOENT;
-	}
+	else if (!err)
+		tapxfer_fill_ended(r->skb, ho);
 	mutex_unlock(&ho->ho_lock);
+	if (restored)
+		tapxfer_handover_done(ho);
 	return err;
 }
 

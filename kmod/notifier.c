@@ -97,6 +97,8 @@ static int netdev_event(struct notifier_block *nb, unsigned long event,
 		if (tapxfer_probe_notify(dev))
 			return notifier_from_errno(-EBUSY);
 		return refuse(ptr, "address", tapxfer_is_frozen);
+	case NETDEV_PRE_TYPE_CHANGE:
+		return refuse(ptr, "type", tapxfer_is_frozen);
 	case NETDEV_PRECHANGEMTU:
 		return refuse(ptr, "mtu", tapxfer_is_frozen);
 	case NETDEV_CHANGE_TX_QUEUE_LEN:

@@ -272,11 +272,9 @@ struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,
 		goto out;
 	}
 	err = tapxfer_budget_init(&ho->ho_budget, req->net, req->hold_bytes,
-				  req->nfds);
-	if (err) {
-		NL_SET_ERR_MSG(extack, "no memory for a handover");
+				  req->nfds, extack);
+	if (err)
 		goto out_unpublish;
-	}
 	err = prepare_dev(ho, req, &pd, extack);
 	if (!err)
 		err = prepare_queues(ho, req, &pd, extack);

@@ -24,10 +24,11 @@
  * Unhappy paths: a vhost backend that is stopped only after a shared ready gives
  * its packets back where readers find them and, with them, what is held: whoever
  * shares stops the other backends first. (Exclusive ready is refused while one is
- * attached.) An abort and the deadline let traffic go on, with the settings
- * that are in force, which nobody can take back without a process's memory; the
- * event names it. When the claimant exits the fence is put up again and the
- * handover is frozen; see shadow.c for the settings.
+ * attached.) An abort puts back what was exported (see shadow.c). The deadline
+ * lets traffic go on with the settings that are in force, which nobody can take
+ * back without a process's memory; the event names it. When the claimant exits
+ * the fence is put up again and the handover is frozen; see shadow.c for the
+ * settings.
  */
 
 /*
@@ -41,6 +42,8 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 
 	if (!shared)
 		err = tapxfer_holders_check(ho, extack);
+	if (!err)
+		err = tapxfer_violation_ask(ho, extack);
 	if (!err)
 		err = tapxfer_shadow_apply(ho, extack);
 

@@ -35,6 +35,13 @@
  * seen: the handover is frozen again, the event and the next claim name it, and
  * the next thaw sets what was exported, unless that claimant sets something else.
  *
+ * An abort after ready gives the device what was exported before it lets traffic
+ * go on, in the memory of whoever aborts. It never depends on that: where it
+ * does not work, or another command is under way, the settings stay and the event
+ * names it; a second abort does not wait; and the deadline is drawn near, so that
+ * traffic goes on within a second even if the caller stalls in its own memory, or
+ * somebody keeps rtnl. The deadline itself has no process's memory to do it in.
+ *
  * An abort, the deadline and the claimant's exit do not wait for a record that is
  * being applied. What has not been by then is not any more: each step looks,
  * after it has waited for rtnl, which others may keep for long. The ioctl that
@@ -326,18 +333,18 @@ void tapxfer_shadow_begin(struct tapxfer_handover *ho)
 	sh->s_sndbuf = st->sndbuf;
 }
 
-/* Whether the claim is not over yet. */
+/* Whether the claim, or what shall be restored, is not over yet. */
 static bool apply_go_on(struct tapxfer_handover *ho)
 {
-	bool claimed;
+	bool go_on;
 
 	/* Wait here, and not in the driver, where an end is not seen. */
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	claimed = ho->ho_state == TAPXFER_STATE_CLAIMED;
+	go_on = ho->ho_state == ho->ho_shadow.s_state;
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
-	return claimed;
+	return go_on;
 }
 
 static int move_queue(struct tapxfer_queue *q, bool detach,
@@ -458,6 +465,7 @@ static bool apply_begin(struct tapxfer_handover *ho, struct tapxfer_shadow *sh)
 	any &= ho->ho_state == TAPXFER_STATE_CLAIMED;
 	/* What changes by this task's hand is no violation. */
 	ho->ho_setter = current;
+	ho->ho_shadow.s_state = TAPXFER_STATE_CLAIMED;
 	WRITE_ONCE(ho->ho_shadow.s_applying, true);
 	mutex_unlock(&ho->ho_lock);
 	return any;
@@ -546,4 +554,76 @@ void tapxfer_shadow_end(struct tapxfer_handover *ho)
 	ho->ho_setter = NULL;
 	WRITE_ONCE(ho->ho_shadow.s_applying, false);
 	wake_up_all(&ho->ho_wait);
+}
+
+/* The deadline, but no later than in a second. Under ho_lock. */
+static void restore_hurry(struct tapxfer_handover *ho)
+{
+	long left = ho->ho_deadline_work.timer.expires - jiffies;
+
+	/* It keeps its reference. */
+	if (cancel_delayed_work(&ho->ho_deadline_work))
+		queue_delayed_work(tapxfer_wq, &ho->ho_deadline_work,
+				   clamp_t(long, left, 0, HZ));
+}
+
+static bool restore_begin(struct tapxfer_handover *ho,
+			  struct tapxfer_shadow *sh)
+{
+	bool any;
+
+	mutex_lock(&ho->ho_lock);
+	any = tapxfer_is_frozen(ho) && ho->ho_shadow.s_stale && !ho->ho_busy;
+	if (any) {
+		ho->ho_busy = true;
+		ho->ho_aborting = true;
+		restore_hurry(ho);
+		/* Nobody else is to set anything from here on. */
+		tapxfer_claim_take_back(ho);
+		tapxfer_shadow_begin(ho);
+		*sh = ho->ho_shadow;
+		ho->ho_setter = current;
+		ho->ho_shadow.s_state = TAPXFER_STATE_FROZEN;
+		WRITE_ONCE(ho->ho_shadow.s_applying, true);
+	}
+	mutex_unlock(&ho->ho_lock);
+	return any;
+}
+
+/**
+ * tapxfer_shadow_restore - give the device what was exported, before an abort
+ * @ho: the handover; nothing is done when no claimant has got as far as ready, or
+ *	a command is under way
+ *
+ * Context: in the calling process, whose memory is used; takes rtnl.
+ * Return: true when tapxfer_handover_done() has to follow the abort.
+ */
+bool tapxfer_shadow_restore(struct tapxfer_handover *ho)
+{
+	struct tapxfer_scratch scratch;
+	struct tapxfer_shadow sh;
+	unsigned int i;
+	int err, queues;
+
+	if (!restore_begin(ho, &sh))
+		return false;
+	err = tapxfer_scratch_get(&scratch, NULL);
+	if (!err) {
+		/* One does not have to fail for the other. */
+		queues = apply_queues(ho, &scratch);
+		err = apply_device(ho, &sh, &scratch) ?: queues;
+		tapxfer_scratch_put(&scratch);
+	}
+
+	mutex_lock(&ho->ho_lock);
+	if (tapxfer_is_live(ho)) {
+		if (!err)
+			ho->ho_shadow.s_stale = 0;
+		/* A limit set anew is for the end. */
+		for (i = 0; i < ho->ho_nqueues; i++)
+			tapxfer_queue_close(&ho->ho_queues[i]);
+	}
+	tapxfer_shadow_end(ho);
+	mutex_unlock(&ho->ho_lock);
+	return true;
 }

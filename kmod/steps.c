@@ -327,6 +327,8 @@ void tapxfer_deadline(struct work_struct *work)
 						   struct tapxfer_handover,
 						   ho_deadline_work);
 
-	tapxfer_end(ho, TAPXFER_EVENT_EXPIRED);
+	/* An abort may have waited too long for rtnl, or for its caller. */
+	tapxfer_end(ho, READ_ONCE(ho->ho_aborting) ? TAPXFER_EVENT_ABORTED :
+						     TAPXFER_EVENT_EXPIRED);
 	tapxfer_handover_put(ho);
 }

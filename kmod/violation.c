@@ -21,7 +21,11 @@
  * when it is changed back, and each new bit is an event.
  *
  * Who attaches a queue has a file that no fence stands before: it can set what
- * any file of the device can. TAPXFER_VIOLATION_QUEUES stands for all of that.
+ * any file of the device can. While the device is down nobody tells of it, and
+ * the queue may be closed before anyone looks. So what can be set is compared as
+ * well, TAPXFER_VIOLATION_SETTINGS: what the driver tells without a file at each
+ * look, what it tells by ioctl, into a process's memory, at claim, ready and thaw
+ * from the state claimed.
  *
  * The claimant's own settings are no violation: neither while they are applied,
  * by the task in ho_setter, nor in the state ready, when the files are its own.
@@ -29,7 +33,8 @@
 
 /* The claimant's, once it may set something */
 #define VIOLATION_SETTABLE	(TAPXFER_VIOLATION_OFFLOADS | \
-				 TAPXFER_VIOLATION_CARRIER)
+				 TAPXFER_VIOLATION_CARRIER | \
+				 TAPXFER_VIOLATION_SETTINGS)
 
 static void see_xdp(struct net_device *dev, struct tapxfer_seen *seen)
 {
@@ -49,11 +54,33 @@ static void see_xdp(struct net_device *dev, struct tapxfer_seen *seen)
 		seen->xdp[XDP_MODE_SKB].id = generic->aux->id;
 }
 
-/* Zeroed before: it is compared as memory. */
+static void see_settings(struct tapxfer_handover *ho,
+			 struct tapxfer_seen *seen)
+{
+	struct tapxfer_dev_state *st = &seen->settings;
+	unsigned int i;
+
+	/* It is asked for a whole reply, which does not fail for its size. */
+	if (tapxfer_dev_state(ho->ho_dev, ho->ho_info, st)) {
+		*st = ho->ho_seen.settings;
+		seen->ids = ho->ho_seen.ids;
+	} else {
+		seen->queues = st->num_queues + st->num_detached;
+		seen->ids = current_user_ns() == &init_user_ns;
+	}
+	if (!seen->ids) {
+		st->owner = ho->ho_seen.settings.owner;
+		st->group = ho->ho_seen.settings.group;
+		seen->ids = ho->ho_seen.ids;
+	}
+	for (i = 0; i < ho->ho_nqueues; i++)
+		seen->sndbuf |= READ_ONCE(ho->ho_queues[i].q_sk->sk_sndbuf);
+}
+
+/* Zeroed before: parts of it are compared as memory. */
 static void see(struct tapxfer_handover *ho, struct tapxfer_seen *seen)
 {
 	struct net_device *dev = ho->ho_dev;
-	unsigned int enabled, detached;
 
 	ASSERT_RTNL();
 	memset(seen, 0, sizeof(*seen));
@@ -63,8 +90,24 @@ static void see(struct tapxfer_handover *ho, struct tapxfer_seen *seen)
 	seen->carrier = netif_carrier_ok(dev);
 	see_xdp(dev, seen);
 	seen->queues = ho->ho_nqueues;
-	if (!tapxfer_dev_counts(dev, ho->ho_info, &enabled, &detached))
-		seen->queues = enabled + detached;
+	see_settings(ho, seen);
+}
+
+static bool settings_differ(const struct tapxfer_seen *a,
+			    const struct tapxfer_seen *b)
+{
+	const struct tapxfer_dev_state *s = &a->settings, *t = &b->settings;
+
+	if (a->ids && (!uid_eq(s->owner, t->owner) ||
+		       !gid_eq(s->group, t->group)))
+		return true;
+	/* A queue that was opened is told apart from one that was attached. */
+	if (a->queues == b->queues && s->num_detached != t->num_detached)
+		return true;
+	return s->persist != t->persist || s->link_type != t->link_type ||
+	       s->mtu != t->mtu || s->tx_queue_len != t->tx_queue_len ||
+	       s->mac_len != t->mac_len || memcmp(s->mac, t->mac, s->mac_len) ||
+	       a->sndbuf != b->sndbuf;
 }
 
 static u32 differs(const struct tapxfer_seen *a, const struct tapxfer_seen *b)
@@ -83,6 +126,8 @@ static u32 differs(const struct tapxfer_seen *a, const struct tapxfer_seen *b)
 		bits |= TAPXFER_VIOLATION_XDP;
 	if (a->carrier != b->carrier)
 		bits |= TAPXFER_VIOLATION_CARRIER;
+	if (settings_differ(a, b))
+		bits |= TAPXFER_VIOLATION_SETTINGS;
 	return bits;
 }
 
@@ -130,7 +175,53 @@ void tapxfer_violation_look(struct tapxfer_handover *ho)
 	ho->ho_seen = now;
 	if (ho->ho_setter == current || ho->ho_state == TAPXFER_STATE_READY)
 		bits &= ~VIOLATION_SETTABLE;
+	/* Not all that is applied is told of by a notifier. */
+	if (ho->ho_shadow.s_applying)
+		bits &= ~TAPXFER_VIOLATION_SETTINGS;
 	tapxfer_violation_name(ho, bits);
+}
+
+/**
+ * tapxfer_violation_ask - compare what only a file tells
+ * @ho: the handover, its command begun, frozen or claimed
+ * @extack: for errors
+ *
+ * And all the rest, before the claimant's settings are in force.
+ *
+ * Context: in the calling process, whose memory is used; takes rtnl.
+ * Return: 0 or an errno; -ECANCELED when the handover ended meanwhile.
+ */
+int tapxfer_violation_ask(struct tapxfer_handover *ho,
+			  struct netlink_ext_ack *extack)
+{
+	const struct tapxfer_dev_state *was = &ho->ho_export;
+	struct tapxfer_dev_state st = {};
+	struct tapxfer_scratch scratch;
+	int over, err;
+
+	err = tapxfer_scratch_get(&scratch, extack);
+	if (err)
+		return err;
+	err = tapxfer_probe_state(ho->ho_queues[0].q_file, &scratch, &st);
+	tapxfer_scratch_put(&scratch);
+	if (err)
+		NL_SET_ERR_MSG(extack,
+			       "the driver does not tell the state of a queue");
+
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+	over = tapxfer_handover_check_live(ho, extack);
+	if (!over)
+		tapxfer_violation_look(ho);
+	/* What a claimant that is gone has left is named already. */
+	if (!over && !err && !ho->ho_shadow.s_stale &&
+	    (st.vnet_hdr_sz != was->vnet_hdr_sz || st.vnet_le != was->vnet_le ||
+	     st.vnet_be != was->vnet_be ||
+	     (st.flags ^ was->flags) & ~IFF_NO_PI))
+		tapxfer_violation_name(ho, TAPXFER_VIOLATION_SETTINGS);
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return over ?: err;
 }
 
 /**

@@ -22,6 +22,7 @@
 #include "genl.h"
 #include "net.h"
 #include "tap.h"
+#include "tun_ioctl.h"
 #include "util.h"
 #include "xfer.h"
 
@@ -289,6 +290,32 @@ TEST_F(compat, setters_get_ebusy_while_frozen_and_pass_before_and_after)
 	EXPECT_SETTERS(0);
 	ASSERT_EQ(0, tap_settings(self->tap.fds[0], &after));
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+}
+
+/* Those too that pass in no state, or would change what the others need. */
+TEST_F(compat, all_setters_of_the_header_get_ebusy_while_frozen)
+{
+	uint8_t zero[128];
+	size_t i;
+	int q, n = 0;
+
+	ASSERT_EQ(NULL, tun_ioctl_unknown());
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
+				0));
+	for (q = 0; q < QUEUES; q++) {
+		for (i = 0; i < tun_ioctls_len; i++) {
+			if (tun_ioctls[i].kind == TUN_GETTER ||
+			    tun_ioctls[i].kind == TUN_GETTER_FD)
+				continue;
+			memset(zero, 0, sizeof(zero));
+			EXPECT_EQ(-EBUSY, ioctl_32(&self->p, self->tap.fds[q],
+						   tun_ioctls[i].cmd, zero,
+						   sizeof(zero)))
+				TH_LOG("%s", tun_ioctls[i].name);
+			n++;
+		}
+	}
+	EXPECT_LE(QUEUES * 20, n);
 }
 
 #define EXPECT_GETTERS(state) do { \

@@ -255,7 +255,7 @@ TEST_F(limits, of_user_and_netns_are_kept_and_given_back)
 
 static const struct {
 	const char *param;
-	uint64_t per_queue;	/* that a hold of 1000 packets takes */
+	uint64_t per_queue;	/* that a hold of 1000 packets takes; 0: 1 */
 	const char *msg;
 } reserve[] = {
 	{ "user_packets", 1000,
@@ -266,6 +266,14 @@ static const struct {
 	  "the user's handovers take too much memory, end some or raise user_bytes" },
 	{ "netns_bytes", (1000 + 129) * 8,
 	  "the netns' handovers take too much memory, end some or raise netns_bytes" },
+	{ "user_queues", 1,
+	  "the user's handovers have too many queues, end some or raise user_queues" },
+	{ "netns_queues", 1,
+	  "the netns' handovers have too many queues, end some or raise netns_queues" },
+	{ "user_handovers", 0,
+	  "the user has too many handovers, end some or raise user_handovers" },
+	{ "netns_handovers", 0,
+	  "the netns has too many handovers, end some or raise netns_handovers" },
 };
 
 TEST_F(limits, that_a_prepare_exceeds_refuse_it)
@@ -279,6 +287,8 @@ TEST_F(limits, that_a_prepare_exceeds_refuse_it)
 	ASSERT_EQ(0, tap_open(&other, "tap1", variant->queues, TAP_VM));
 	for (i = 0; i < sizeof(reserve) / sizeof(reserve[0]); i++) {
 		need = reserve[i].per_queue * variant->queues;
+		if (!need)
+			need = 1;
 		/* one less than what it takes */
 		ASSERT_EQ(0, param_set(&self->param, reserve[i].param,
 				       need - 1));

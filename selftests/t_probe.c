@@ -304,6 +304,57 @@ TEST_F(probe, a_device_that_moved_between_prepare_and_freeze)
 	close(away);
 }
 
+/* Two of the same name and number, in two netns: each is its own files'. */
+TEST_F(probe, namesakes_in_two_netns)
+{
+	struct tapxfer_info *none;
+	struct tap there;
+	struct xfer x, y;
+	int home, away;
+
+	if (!(variant->flags & IFF_TAP)) {
+		/* of a tun, the name is all; t_namesake has that */
+		ASSERT_EQ(0, xfer_open(&x));
+		EXPECT_EQ(0, xfer_begin(&x, &self->mine, TAPXFER_STATE_FROZEN,
+					0, 0));
+		xfer_close(&x);
+		return;
+	}
+	ASSERT_EQ(0, xfer_open(&x));
+	home = net_leave();
+	ASSERT_LE(0, home);
+	away = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, away);
+	ASSERT_EQ(0, tap_open(&there, "mine0", 1, variant->flags));
+	ASSERT_EQ(self->mine.ifindex, there.ifindex);
+	ASSERT_EQ(0, xfer_open(&y));
+	/* the files of the other one, in either netns */
+	EXPECT_EQ(-EXDEV, xfer_begin(&y, &self->mine, TAPXFER_STATE_FROZEN, 0,
+				     0));
+	EXPECT_EQ(-EXDEV, xfer_begin(&x, &there, TAPXFER_STATE_FROZEN, 0, 0));
+	/* its own; and the one is frozen while the other works */
+	EXPECT_EQ(0, xfer_begin(&y, &there, TAPXFER_STATE_FROZEN, 0, 0));
+	EXPECT_EQ(-EBUSY, tap_detach(there.fds[0], true));
+	EXPECT_NE(-EBUSY, tap_detach(self->mine.fds[0], true));
+	EXPECT_EQ(0, xfer_abort(&y));
+	y.id = 0;
+	/* both at a time */
+	if (variant->flags & IFF_MULTI_QUEUE)
+		ASSERT_EQ(0, tap_detach(self->mine.fds[0], false));
+	EXPECT_EQ(0, xfer_begin(&x, &self->mine, TAPXFER_STATE_FROZEN, 0, 0));
+	EXPECT_TRUE(wait_until(!xfer_begin(&y, &there, TAPXFER_STATE_FROZEN, 0,
+					   0), SOON_MS));
+	/* and each is seen in its own netns alone */
+	EXPECT_EQ(-ENOENT, tapxfer_handover_get(x.tx, y.id, &none));
+	EXPECT_EQ(-ENOENT, tapxfer_handover_get(y.tx, x.id, &none));
+	xfer_close(&y);
+	xfer_close(&x);
+	tap_close(&there);
+	ASSERT_EQ(0, net_enter(home));
+	close(home);
+	close(away);
+}
+
 /* A name that another device has got since. */
 TEST_F(probe, names_that_were_swapped)
 {

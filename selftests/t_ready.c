@@ -185,16 +185,90 @@ TEST_F(ready, who_reads_and_writes_waits_for_the_thaw)
 	EXPECT_EQ(0, self->c.t.dup);
 }
 
-/* Traffic goes on, with the settings that are in force. */
+/* With the settings that were exported. */
 TEST_F(ready, an_abort_lets_traffic_go_on)
 {
+	struct tap_settings before, after;
+
+	ASSERT_EQ(0, tap_settings(self->tap.fds[0], &before));
 	READY();
+	/* also what was set past the record */
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETLE, 1));
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
 	ASSERT_EQ(0, xfer_abort(&self->x));
-	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
-		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
-	EXPECT_EQ(20, hdr_of(&self->tap));
-	EXPECT_ALL(20);
+	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	ASSERT_EQ(0, tap_settings(self->tap.fds[0], &after));
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(after)));
+	/* a queue that is attached cannot be attached */
+	EXPECT_EQ(-EINVAL, tap_detach(self->tap.fds[1], false));
+	EXPECT_ALL(before.hdr);
 	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 7));
+	/* the target has files still, and a claim no more */
+	EXPECT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, before.hdr));
+	EXPECT_EQ(-ENOENT, TARGET(agent_thaw, 0, 0));
+}
+
+/* What it was when a claim was made anew counts, not what the dead one left. */
+TEST_F(ready, an_abort_of_the_next_claim_puts_settings_back_too)
+{
+	int old = hdr_of(&self->tap);
+	struct tap claimed = {};
+
+	READY();
+	agent_kill(&self->target);
+	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
+			       SOON_MS));
+	ASSERT_EQ(0, xfer_claim(&self->x, &claimed));
+	EXPECT_EQ(0, ioctl(claimed.fds[0], TUNSETVNETHDRSZ, &(int){ 24 }));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(old, hdr_of(&self->tap));
+	tap_close(&claimed);
+	EXPECT_ALL(old);
+}
+
+static long do_abort(void *arg)
+{
+	return xfer_abort(arg);
+}
+
+/* Somebody keeps the lock that the driver needs: an abort comes all the same. */
+TEST_F(ready, an_abort_that_cannot_put_settings_back_is_one)
+{
+	struct waiter holder = { .op = WAITER_IOCTL, .request = TUNSETSNDBUF };
+	struct waiter abort = { .op = WAITER_CALL, .fn = do_abort };
+	struct stall stall;
+	struct xfer asker;
+	struct tap other;
+	int sndbuf = 1 << 20;
+
+	ASSERT_EQ(0, xfer_open(&asker));
+	ASSERT_EQ(0, tap_open(&other, "tap1", 1, TAP_VM));
+	ASSERT_EQ(0, stall_open(&stall));
+	READY();
+	holder.fd = other.fds[0];
+	holder.buf = stall.page;
+	ASSERT_EQ(0, waiter_go(&holder));
+	ASSERT_TRUE(stall_wait(&stall, SOON_MS));
+	abort.arg = &self->x;
+	ASSERT_EQ(0, waiter_go(&abort));
+	asker.id = self->x.id;
+	/* before anybody lets go of it, and long before the deadline */
+	EXPECT_TRUE(wait_until(!xfer_is_live(&asker), SOON_MS));
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&asker, TAPXFER_A_HANDOVER_VIOLATED));
+	self->tap.hdr = 20;
+	EXPECT_EQ(HELD, tap_read_all(&self->tap, &self->t));
+
+	ASSERT_EQ(0, stall_release(&stall, &sndbuf, sizeof(sndbuf)));
+	ASSERT_TRUE(waiter_wait(&holder, SOON_MS));
+	ASSERT_TRUE(waiter_wait(&abort, SOON_MS));
+	EXPECT_EQ(0, abort.ret);
+	/* it was late: the device is its users' again */
+	EXPECT_EQ(20, hdr_of(&self->tap));
+	asker.id = 0;
+	xfer_close(&asker);
+	stall_close(&stall);
+	tap_close(&other);
 }
 
 TEST_F(ready, so_does_the_deadline)
@@ -253,12 +327,15 @@ TEST_F(ready, what_was_set_past_the_record_is_not_there_either)
 
 TEST_F(ready, a_dead_claimant_does_not_keep_the_source_from_an_abort)
 {
+	int old = hdr_of(&self->tap);
+
 	READY();
 	agent_kill(&self->target);
 	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
 			       SOON_MS));
 	ASSERT_EQ(0, xfer_abort(&self->x));
-	EXPECT_ALL(20);
+	EXPECT_EQ(old, hdr_of(&self->tap));
+	EXPECT_ALL(old);
 	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 7));
 	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNSETOFFLOAD, 0));
 }

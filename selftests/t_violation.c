@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <kselftest_harness.h>
+#include <net/if_arp.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/sockios.h>
@@ -352,6 +353,128 @@ TEST_F(violation, settings_through_a_queue_that_somebody_attached)
 	EXPECT_EQ(both, told(&self->ev));
 	close(fd);
 	FINISH(both);
+}
+
+/* Of a device that is down nobody tells that a queue came and went. */
+static const struct {
+	const char *name;
+	unsigned long cmd;
+	unsigned long value;
+	bool pointer;
+} made[] = {
+	{ "TUNSETVNETHDRSZ", TUNSETVNETHDRSZ, 20, true },
+	{ "TUNSETVNETLE", TUNSETVNETLE, 1, true },
+	{ "TUNSETSNDBUF", TUNSETSNDBUF, 4711, true },
+	{ "TUNSETOWNER", TUNSETOWNER, 1234, false },
+	{ "TUNSETGROUP", TUNSETGROUP, 4321, false },
+	{ "TUNSETPERSIST", TUNSETPERSIST, 1, false },
+};
+
+static int make_setting(size_t i)
+{
+	int fd = tap_queue("tap0", TAP_VM), val = made[i].value, err;
+
+	if (fd < 0)
+		return fd;
+	err = ioctl(fd, made[i].cmd, made[i].pointer ? (unsigned long)&val :
+						       made[i].value);
+	close(fd);
+	return err ? -errno : 0;
+}
+
+TEST_F(violation, settings_through_a_queue_that_came_and_went)
+{
+	struct tapxfer_info *info;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(made); i++) {
+		BEGIN();
+		ASSERT_EQ(0, link_down("tap0"));
+		ASSERT_EQ(0, make_setting(i));
+		if (variant->state == TAPXFER_STATE_FROZEN) {
+			ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed))
+				TH_LOG("%s", xfer_why(&self->x));
+			EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS, named(&self->x))
+				TH_LOG("%s", made[i].name);
+		}
+		ASSERT_EQ(0, xfer_thaw(&self->x));
+		EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS, named(&self->x))
+			TH_LOG("%s", made[i].name);
+		EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS, told(&self->ev));
+		EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS, thawed_event(&self->ev));
+		self->x.id = 0;
+
+		tap_close(&self->claimed);
+		tap_close(&self->tap);
+		link_delete("tap0");
+		ASSERT_TRUE(wait_until(!if_nametoindex("tap0"), SOON_MS));
+		/* the drain has the files for a while */
+		ASSERT_TRUE(wait_until(module_users() == 0, SOON_MS));
+		ASSERT_EQ(0, tap_open(&self->tap, "tap0", QUEUES, TAP_VM));
+		while (!tapxfer_event_next(self->ev.tx, 0, &info))
+			tapxfer_info_free(info);
+	}
+}
+
+/* What the stack asks about is refused to whoever it is. */
+TEST_F(violation, what_is_refused_through_another_queue_too)
+{
+	struct ifreq ifr = {};
+	int fd;
+
+	ASSERT_EQ(0, link_down("tap0"));
+	BEGIN();
+	fd = tap_queue("tap0", TAP_VM);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-1, ioctl(fd, TUNSETLINK, ARPHRD_PPP));
+	EXPECT_EQ(EBUSY, errno);
+	ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+	memset(ifr.ifr_hwaddr.sa_data, 2, 6);
+	EXPECT_EQ(-1, ioctl(fd, SIOCSIFHWADDR, &ifr));
+	EXPECT_EQ(EBUSY, errno);
+	close(fd);
+	FINISH(0);
+	/* and to nobody after */
+	EXPECT_EQ(0, ioctl(self->claimed.fds[0], TUNSETLINK, ARPHRD_PPP));
+}
+
+/* O_NONBLOCK is the open file's: a claimant gets what was exported. */
+TEST_F(violation, a_claimant_gets_the_files_as_they_were_exported)
+{
+	int q;
+
+	if (variant->state == TAPXFER_STATE_CLAIMED) {
+		/* it is the claimant's business from then on */
+		BEGIN();
+		ASSERT_EQ(0, tap_set_nonblock(&self->claimed, true));
+		FINISH(0);
+		EXPECT_EQ(O_NONBLOCK, fcntl(self->tap.fds[0], F_GETFL) &
+				      O_NONBLOCK);
+		return;
+	}
+	BEGIN();
+	ASSERT_EQ(0, tap_set_nonblock(&self->tap, true));
+	ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+	for (q = 0; q < QUEUES; q++) {
+		EXPECT_EQ(0, xfer_queue_u64(&self->x, q,
+					    TAPXFER_A_QUEUE_NONBLOCK));
+		EXPECT_EQ(0, fcntl(self->claimed.fds[q], F_GETFL) & O_NONBLOCK);
+	}
+	FINISH(0);
+}
+
+TEST_F(violation, an_xdp_program_of_the_stack)
+{
+	int pass = xdp_pass();
+
+	ASSERT_LE(0, pass);
+	BEGIN();
+	ASSERT_EQ(0, link_set_xdp(self->tap.ifindex, pass,
+				  XDP_FLAGS_SKB_MODE));
+	EXPECT_EQ(TAPXFER_VIOLATION_XDP, told(&self->ev));
+	FINISH(TAPXFER_VIOLATION_XDP);
+	ASSERT_EQ(0, link_set_xdp(self->tap.ifindex, -1, XDP_FLAGS_SKB_MODE));
+	close(pass);
 }
 
 TEST_F(violation, a_move_is_told_in_both_netns)

@@ -102,7 +102,7 @@ void warn_violated(const struct cli *cli, const struct tapxfer_info *ho)
 		{ TAPXFER_VIOLATION_XDP, "its XDP program was changed" },
 		{ TAPXFER_VIOLATION_CARRIER, "its carrier was changed" },
 		{ TAPXFER_VIOLATION_SETTINGS,
-		  "a claimant that is gone has left settings of its own" },
+		  "settings were made through another queue, or left by a claimant that is gone" },
 	};
 	const char *ifname = tapxfer_info_str(ho, TAPXFER_A_HANDOVER_IFNAME);
 	uint64_t bits = tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_VIOLATED);

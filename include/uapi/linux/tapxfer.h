@@ -137,8 +137,10 @@ enum tapxfer_state {
  *   on
  * @TAPXFER_EVENT_READY: the claimant's settings are applied
  * @TAPXFER_EVENT_THAWED: traffic goes on
- * @TAPXFER_EVENT_ABORTED: everything was put back
- * @TAPXFER_EVENT_EXPIRED: the deadline passed, everything was put back
+ * @TAPXFER_EVENT_ABORTED: everything was put back; if the claimant's settings
+ *   could not be, TAPXFER_A_HANDOVER_VIOLATED tells
+ * @TAPXFER_EVENT_EXPIRED: the deadline passed, everything was put back; but for
+ *   the settings of a claimant that was ready
  * @TAPXFER_EVENT_GONE: the device was deleted
  * @TAPXFER_EVENT_VIOLATED: the device is no longer as it was exported
  */
@@ -186,7 +188,8 @@ enum tapxfer_not_exported {
  * @TAPXFER_VIOLATION_XDP: an XDP program was attached, replaced or detached
  * @TAPXFER_VIOLATION_CARRIER: its carrier was changed
  * @TAPXFER_VIOLATION_SETTINGS: a claimant that was ready, and is gone, may have
- *   left settings of its own
+ *   left settings of its own; or somebody made some, through a queue that was
+ *   opened meanwhile
  *
  * None of it can be refused.
  */

@@ -1,0 +1,175 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The token of a handover that the command makes is in the file that was named for
+# it and nowhere else: in no output, argument, environment, log or trace.
+
+n=0 failed=0
+tmp=$(mktemp -d)
+seen=$tmp/seen
+tracing=/sys/kernel/tracing
+mkdir "$seen"
+exec 2>&1
+
+result()	# STATUS NAME
+{
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		sed 's/^/# /' "$tmp/last"
+		failed=$((failed + 1))
+	fi
+}
+
+# say STATUS CMD…: what it says is searched later
+says=0
+say()
+{
+	local want=$1 rc
+
+	shift
+	says=$((says + 1))
+	"$@" >"$seen/say.$says" 2>&1 </dev/null
+	rc=$?
+	cp "$seen/say.$says" "$tmp/last"
+	[ $rc = "$want" ] || echo "exit status $rc, not $want: $*" >>"$tmp/last"
+	[ $rc = "$want" ]
+}
+
+# What anybody could find of a process while it runs, of all of them
+cat >"$tmp/look" <<'END'
+#!/bin/bash
+# look WHERE: becomes nothing else, so that its environment is a command's
+for p in /proc/[0-9]*; do
+	cat "$p/cmdline" "$p/environ" "$p/comm" 2>/dev/null
+	for fd in "$p"/fd/*; do readlink "$fd" 2>/dev/null; done
+done >"$1"
+# and what it has inherited: a descriptor must not lead to it
+for fd in /proc/self/fd/*; do
+	case $(readlink "$fd") in
+	*/token) echo "a descriptor of the token file" >>"$1.bad" ;;
+	esac
+done
+END
+chmod +x "$tmp/look"
+
+cat >"$tmp/source.py" <<'END'
+import fcntl, os, struct, sys, time
+fds = []
+for i in range(2):
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", b"tap0", 0x5102))
+    fds.append(fd)
+print("up", flush=True)
+time.sleep(1000)
+END
+
+mkfifo "$tmp/fifo"
+python3 "$tmp/source.py" >"$tmp/fifo" &
+source=$!
+trap 'kill -KILL $source $monitor $monitor_j 2>/dev/null; rm -rf "$tmp"' EXIT
+read -r _ <"$tmp/fifo"
+
+: >"$tracing/trace"
+for d in tapxfer netlink; do
+	echo 1 >"$tracing/events/$d/enable" || exit 1
+done
+tapxfer monitor >"$seen/monitor" 2>&1 &
+monitor=$!
+tapxfer -j monitor >"$seen/monitor.json" 2>&1 &
+monitor_j=$!
+for _ in $(seq 200); do
+	[ "$(awk '$2 == 16' /proc/net/netlink | wc -l)" -ge 2 ] && break
+	sleep 0.05
+done
+
+token=$tmp/token
+id=''
+begin()		# CMD
+{
+	rm -f "$token"
+	say 0 tapxfer "$1" tap0 --pid "$source" --deadline 2m --token-out "$token" &&
+		id=$(sed -n 's/handover \([0-9]*\).*/\1/p' "$tmp/last") && [ -n "$id" ]
+}
+go() { tapxfer "$1" "$id" --token-file "$token" "${@:2}"; }
+look_around()
+{
+	say 0 tapxfer list && say 0 tapxfer -j list && say 0 tapxfer list "$id" &&
+		say 0 tapxfer -j list "$id" && say 0 tapxfer show tap0 && say 0 tapxfer -j show tap0
+}
+
+begin prepare
+result $? "prepare"
+[ "$(stat -c %a "$token")" = 600 ] && grep -qE '^[0-9a-f]{32}$' "$token"
+result $? "the token is in a file that its owner alone reads"
+hex=$(tr -d '\n' <"$token")
+cp "$token" "$tmp/kept"
+look_around && say 0 go hold && look_around && say 0 go freeze && look_around && say 0 go drain
+result $? "hold, freeze, drain"
+# what fails: a wrong token, the wrong state, a token given where none belongs
+echo "${hex//[0-9]/0}" >"$tmp/wrong"
+say 2 tapxfer thaw "$id" --token-file "$tmp/wrong"; a=$?
+say 2 go thaw; b=$?
+echo "$hex$hex" >"$tmp/long"
+say 2 tapxfer abort "$id" --token-file "$tmp/long"; c=$?
+say 2 tapxfer freeze tap0 --pid "$source" --token-out "$token"; d=$?
+[ "$a$b$c$d" = 0000 ]
+result $? "what fails"
+say 0 go claim -- "$tmp/look" "$seen/proc.claim"
+result $? "a claim's command looks around"
+say 0 tapxfer abort "$id" --token-fd 7 7<"$tmp/kept"
+result $? "abort, the token on a descriptor"
+
+# on standard input, for a command that inherits it
+for _ in $(seq 100); do [ "$(tapxfer -j list)" = "[]" ] && break; sleep 0.05; done
+begin freeze
+result $? "freeze"
+hex2=$(tr -d '\n' <"$token")
+[ -n "$hex2" ] && [ "$hex" != "$hex2" ]
+result $? "it has another token"
+tapxfer claim "$id" --token-fd 0 -- "$tmp/look" "$seen/proc.stdin" <"$token" >"$seen/say.stdin" 2>&1
+result $? "claim, the token on standard input"
+say 0 go abort
+result $? "abort"
+
+sleep 0.2
+kill "$monitor" "$monitor_j"
+wait "$monitor" "$monitor_j" 2>/dev/null
+for d in tapxfer netlink; do
+	echo 0 >"$tracing/events/$d/enable"
+done
+cp "$tracing/trace" "$seen/trace"
+dmesg >"$seen/dmesg"
+
+# there is something to be searched
+[ -s "$seen/monitor" ] && grep -q '"event"' "$seen/monitor.json" && grep -q tapxfer_state "$seen/trace" &&
+	grep -qa TAPXFER_ID= "$seen/proc.claim" && grep -qa TAPXFER_ID= "$seen/proc.stdin" && [ -s "$seen/dmesg" ]
+result $? "all was looked at"
+
+# half of it would be too much: any eight bytes in a row, in digits or as they are
+found()		# DIR HEX
+{
+	python3 - "$1" "$2" <<'END'
+import pathlib, sys
+token = bytes.fromhex(sys.argv[2])
+parts = [token[i:i + 8] for i in range(len(token) - 7)]
+bad = False
+for f in pathlib.Path(sys.argv[1]).iterdir():
+    data = f.read_bytes()
+    for p in parts:
+        if p in data or p.hex().encode() in data.lower():
+            print(f"{f.name} has it")
+            bad = True
+            break
+sys.exit(0 if bad else 1)
+END
+}
+mkdir "$tmp/self" && cp "$tmp/kept" "$tmp/self" && found "$tmp/self" "$hex" >"$tmp/last"
+result $? "where it is it is found"
+! found "$seen" "$hex" >"$tmp/last" && ! found "$seen" "$hex2" >>"$tmp/last" &&
+	! ls "$seen"/*.bad >>"$tmp/last" 2>/dev/null
+result $? "where it should not be it is not"
+echo "1..$n"
+[ $failed = 0 ]
