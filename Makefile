@@ -5,6 +5,7 @@
 #	make			module, library, command and tests
 #	make check		build, check, boot a kernel, test: N passed, N failed
 #	make check-mutants	break the module in many ways, see the tests notice
+#	make check-models	have spin search the models of the protocols
 #	make demo		boot a kernel and show one handover under load
 #	make install		library and command (DESTDIR=, PREFIX=)
 #	make dkms-install	module, by dkms (KVER=; as root)
@@ -59,6 +60,12 @@ check-mutants:
 	@selftests/vm/deps.sh
 	@$(MAKE) lib cli selftests
 	@selftests/vm/mutants $(MUTANTS)
+
+# MODELS= names some of selftests/models/, without the suffix.
+.PHONY: check-models
+check-models:
+	@selftests/vm/deps.sh
+	@selftests/models/run $(MODELS)
 
 # The last line of its output is the demo's verdict.
 demo:

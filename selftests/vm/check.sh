@@ -236,6 +236,9 @@ silent "checkpatch --strict finds nothing" checkpatch
 silent "YNL spec is valid by its schema" spec_valid
 silent "the kernel's generator takes the spec" spec_generates
 
+head_line "the models"
+host_tap models selftests/models/run
+
 head_line "the harness"
 "$here/test-harness.sh" -t "$totals"
 
