@@ -45,7 +45,7 @@
  * refuted: -DPROCESSES=2 -DPASS_DOES_NOT_LOOK_AGAIN	alive[claimant]
  * refuted: -DAPPLY_NOT_NAMED	named
  * refuted: -DREADY_NOT_NAMED	named
- * refuted: -DQUEUE -DQUEUES_NOT_UNDONE	named
+ * refuted: -DQUEUE -DMOVE_NOT_NAMED	named
  * refuted: -DSTALE_FORGOTTEN	d_value == claim
  * refuted: -DSETTERS_DO_NOT_WAIT	d_value == s_value
  * refuted: -DUNREADY_KEEPS_OPEN	fence_write
@@ -462,11 +462,14 @@ inline pass() {
 }
 
 /* apply_go_on() */
-inline go_on() {
+inline go_on(moves) {
 	LOCK(rtnl);
 	atomic {
 		LOCKED ->
 		ok = (state == CLAIMED);
+#ifndef MOVE_NOT_NAMED
+		s_stale = s_stale || (ok && moves);
+#endif
 		rtnl = false
 	}
 }
@@ -475,14 +478,13 @@ inline go_on() {
 inline undo_queue() {
 	if
 	:: moved ->
-#ifndef QUEUES_NOT_UNDONE
 		if
-		:: true -> IOCTL(d_queue = !q_shadow)
-#ifdef UNDO_FAILS
+		:: true ->
+			IOCTL(d_queue = !q_shadow);
+			atomic { LOCKED -> s_stale = stale }
+		/* the caller's memory is gone */
 		:: true
-#endif
 		fi;
-#endif
 		moved = false
 	:: else
 	fi
@@ -493,6 +495,7 @@ inline apply() {
 	/* apply_begin() */
 	atomic {
 		LOCKED ->
+		stale = s_stale;
 		any = (s_set || s_stale || q_shadow) && state == CLAIMED;
 		set = s_set;
 		value = s_value;
@@ -508,11 +511,11 @@ inline apply() {
 		if
 		:: moved ->
 			moved = false;
-			go_on();
+			go_on(true);
 			if
 			:: ok -> IOCTL(d_queue = q_shadow); moved = true
 			/* an attach can fail */
-			:: ok && !q_shadow -> ok = false
+			:: ok && !q_shadow -> ok = false; atomic { LOCKED -> s_stale = stale }
 			:: else
 			fi
 		:: else
@@ -536,7 +539,7 @@ inline apply() {
 		/* apply_device() */
 		if
 		:: ok && set ->
-			go_on();
+			go_on(false);
 			if
 			:: ok -> IOCTL(d_value = value)
 			/* the caller's memory is gone */
@@ -549,6 +552,7 @@ inline apply() {
 	fi;
 	moved = false;
 	any = false;
+	stale = false;
 	set = false;
 	value = 0
 }
@@ -617,7 +621,7 @@ inline drain() {
 
 active [COMMANDS] proctype command()
 {
-	bool ok, any, set, moved, was_ready;
+	bool ok, any, stale, set, moved, was_ready;
 	byte value, to;
 
 	do
