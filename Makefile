@@ -6,6 +6,7 @@
 #	make check		build, check, boot a kernel, test: N passed, N failed
 #	make check-debug	test in a kernel that is built to find faults
 #	make check-mutants	break the module in many ways, see the tests notice
+#	make check-models	have spin search the models of the protocols
 #	make fuzz		throw messages at the family (N=, SEED=)
 #	make demo		boot a kernel and show one handover under load
 #	make install		library and command (DESTDIR=, PREFIX=)
@@ -67,6 +68,12 @@ check-mutants:
 	@selftests/vm/deps.sh
 	@$(MAKE) lib cli selftests
 	@selftests/vm/mutants $(MUTANTS)
+
+# MODELS= names some of selftests/models/, without the suffix.
+.PHONY: check-models
+check-models:
+	@selftests/vm/deps.sh
+	@selftests/models/run $(MODELS)
 
 # RUN= are options of run.sh's, such as -k and -m for another kernel.
 .PHONY: fuzz

@@ -28,10 +28,11 @@
  * no error here: what counts is the queue's state at the end.
  *
  * Unhappy paths: an attach can fail in the driver, so queues come first, and are
- * put back when one fails; the rest can fail only when the caller's memory goes
- * away under the ioctl. A setter that comes while the record is being applied
- * waits, and is then the driver's or the record's. When the claimant exits after
- * ready the record has been applied, and what else it has set then nobody has
+ * put back when one fails; what cannot be put back is named at the end of the
+ * claim, and set anew by the next thaw. The rest can fail only when the caller's
+ * memory goes away under the ioctl. A setter that comes while the record is being
+ * applied waits, and is then the driver's or the record's. When the claimant exits
+ * after ready the record has been applied, and what else it has set then nobody has
  * seen: the handover is frozen again, the event and the next claim name it, and
  * the next thaw sets what was exported, unless that claimant sets something else.
  *
@@ -333,8 +334,11 @@ void tapxfer_shadow_begin(struct tapxfer_handover *ho)
 	sh->s_sndbuf = st->sndbuf;
 }
 
-/* Whether the claim, or what shall be restored, is not over yet. */
-static bool apply_go_on(struct tapxfer_handover *ho)
+/*
+ * Whether the claim, or what shall be restored, is not over yet; if so, whoever
+ * ends it sees that @stale may be in force.
+ */
+static bool apply_go_on(struct tapxfer_handover *ho, unsigned long stale)
 {
 	bool go_on;
 
@@ -342,6 +346,8 @@ static bool apply_go_on(struct tapxfer_handover *ho)
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	go_on = ho->ho_state == ho->ho_shadow.s_state;
+	if (go_on)
+		ho->ho_shadow.s_stale |= stale;
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return go_on;
@@ -373,25 +379,38 @@ static int apply_queue(struct tapxfer_queue *q,
 		return err;
 	if (q->q_shadow_detached == !!(flags & IFF_DETACH_QUEUE))
 		return 0;
-	if (!apply_go_on(q->q_ho))
+	if (!apply_go_on(q->q_ho, TAPXFER_SHADOW_QUEUES))
 		return -ECANCELED;
 	return move_queue(q, q->q_shadow_detached, scratch) ?: 1;
 }
 
-/* Back to where they were, also when the claim is over: then all the more so. */
+/*
+ * Back to where they were, also when the claim is over: then all the more so.
+ * That takes the caller's memory, which may have gone: then what is in force is
+ * not what was exported, and stays named.
+ */
 static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
+			const struct tapxfer_shadow *sh,
 			const struct tapxfer_scratch *scratch)
 {
+	bool undone = true;
+
 	while (n--) {
 		struct tapxfer_queue *q = &ho->ho_queues[n];
 
-		if (q->q_moved)
-			move_queue(q, !q->q_shadow_detached, scratch);
+		if (q->q_moved && move_queue(q, !q->q_shadow_detached, scratch))
+			undone = false;
 		q->q_moved = false;
 	}
+	if (!undone || (sh->s_stale & TAPXFER_SHADOW_QUEUES))
+		return;
+	mutex_lock(&ho->ho_lock);
+	ho->ho_shadow.s_stale &= ~TAPXFER_SHADOW_QUEUES;
+	mutex_unlock(&ho->ho_lock);
 }
 
 static int apply_queues(struct tapxfer_handover *ho,
+			const struct tapxfer_shadow *sh,
 			const struct tapxfer_scratch *scratch)
 {
 	unsigned int i;
@@ -401,7 +420,7 @@ static int apply_queues(struct tapxfer_handover *ho,
 		err = apply_queue(&ho->ho_queues[i], scratch);
 		ho->ho_queues[i].q_moved = err > 0;
 		if (err < 0) {
-			undo_queues(ho, i, scratch);
+			undo_queues(ho, i, sh, scratch);
 			return err;
 		}
 	}
@@ -411,7 +430,7 @@ static int apply_queues(struct tapxfer_handover *ho,
 static int apply_ioctl(struct tapxfer_handover *ho, unsigned int cmd,
 		       unsigned long arg)
 {
-	if (!apply_go_on(ho))
+	if (!apply_go_on(ho, 0))
 		return -ECANCELED;
 	return tapxfer_fence_tun_ioctl(ho->ho_queues[0].q_file, cmd, arg);
 }
@@ -511,12 +530,12 @@ int tapxfer_shadow_apply(struct tapxfer_handover *ho,
 	if (err)
 		return err;
 
-	err = apply_queues(ho, &scratch);
+	err = apply_queues(ho, &sh, &scratch);
 	if (err) {
 		NL_SET_ERR_MSG(extack,
 			       "the driver does not attach or detach a queue as the claimant asked, abort");
 	} else if (!apply_commit(ho, &sh)) {
-		undo_queues(ho, ho->ho_nqueues, &scratch);
+		undo_queues(ho, ho->ho_nqueues, &sh, &scratch);
 		err = -ECANCELED;
 	} else {
 		err = apply_device(ho, &sh, &scratch);
@@ -610,7 +629,7 @@ bool tapxfer_shadow_restore(struct tapxfer_handover *ho)
 	err = tapxfer_scratch_get(&scratch, NULL);
 	if (!err) {
 		/* One does not have to fail for the other. */
-		queues = apply_queues(ho, &scratch);
+		queues = apply_queues(ho, &sh, &scratch);
 		err = apply_device(ho, &sh, &scratch) ?: queues;
 		tapxfer_scratch_put(&scratch);
 	}

@@ -264,6 +264,9 @@ silent "syzkaller's description is complete" selftests/syzkaller/check
 silent "the documentation is valid reStructuredText" docs_valid
 silent "the mutants' patches apply" mutants_apply
 
+head_line "the models"
+host_tap models selftests/models/run
+
 head_line "the harness"
 "$here/test-harness.sh" -t "$totals"
 

@@ -7,10 +7,11 @@
 set -eu
 
 # gcc and make for everything; the libraries of tools/; dkms, sparse, perl,
-# valgrind, patch and docutils for the checks; the rest for the virtual machine.
+# valgrind, patch, docutils and spin for the checks; the rest for the virtual
+# machine.
 pkgs="gcc g++ make libc6-dev pkg-config
 libmnl-dev libnl-route-3-dev libjson-c-dev
-linux-headers-cloud-amd64 dkms sparse perl valgrind patch
+linux-headers-cloud-amd64 dkms sparse perl valgrind patch spin
 qemu-system-x86 busybox-static bash coreutils kmod iproute2 ethtool
 cpio xz-utils util-linux
 python3 python3-yaml python3-jsonschema python3-docutils

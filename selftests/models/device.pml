@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Several handovers of one device, one after the other and overlapping:
+ * kmod/prepare.c, handover.c, steps.c, drain.c.
+ *
+ *	prepare		prepare_dev(), prepare_commit()
+ *	hold		tapxfer_hold()
+ *	finish		handover_end(), by an abort or a thaw, which takes no rtnl
+ *	drain		drain_rings(), and tapxfer_handover_unpublish()
+ *	destroyer	the device is deleted: tapxfer_gone() for each handover
+ *
+ * Each file can be in the fence's table once, and there is one ring: whose array
+ * it has, and whether that is larger than the device's length.
+ *
+ * At most one handover of a device is live; no ring is parked twice, or brought
+ * back to its length while another handover has parked it; the last one brings
+ * it back; and a device that is deleted is let go of by all, its ring unparked
+ * before the driver's uninit.
+ *
+ * holds:
+ *
+ * refuted: -DPREPARE_ASKS_NOBODY	live < 2
+ * refuted: -DPREPARE_WITHOUT_RTNL	live < 2
+ * refuted: -DENDED_BEFORE_UNPARKED	!parked_by
+ * refuted: -DDRAIN_FOR_OTHERS	!parked_by
+ * refuted: -DDRAIN_BY_NOBODY	!large || deleted
+ * refuted: -DGONE_FORGETS_DRAINING	!dev_refs
+ * refuted: -DGONE_AFTER_UNINIT	!parked_by
+ */
+
+#define HANDOVERS	2
+
+mtype = { NEW, PREPARED, HOLDING, DRAINING };
+
+bool rtnl;
+mtype state[HANDOVERS] = NEW;
+bool published[HANDOVERS];
+bool has_dev[HANDOVERS];		/* ho_dev */
+byte prepared_at[HANDOVERS];
+byte now;
+
+bool deleted;				/* the device: unregistered */
+byte dev_refs;
+byte hashed_by;				/* the file, in fence_files */
+byte parked_by;				/* the ring */
+bool large;				/* its array */
+byte live;
+byte finished;				/* processes that are done */
+
+#define LIVE(i)		(state[i] == PREPARED || state[i] == HOLDING)
+#define OTHER		(1 - me)
+#define LOCK(l)		atomic { !l -> l = true }
+#define UNLOCK(l)	l = false
+
+/* tapxfer_queue_unpark() */
+inline unpark() {
+	atomic { parked_by = (parked_by == me + 1 -> 0 : parked_by) }
+}
+
+/* tapxfer_fence_remove() */
+inline unhash() {
+	atomic { hashed_by = (hashed_by == me + 1 -> 0 : hashed_by) }
+}
+
+inline ended() {
+	atomic { state[me] = DRAINING; live-- }
+}
+
+/* handover_end() under ho_lock, in steps that others see who do not take it */
+inline finish() {
+	if
+	:: LIVE(me) ->
+#ifndef ENDED_BEFORE_UNPARKED
+		unpark();
+		unhash();
+		ended()
+#else
+		ended();
+		unhash();
+		unpark()
+#endif
+	:: else
+	fi
+}
+
+inline put_dev() {
+	atomic {
+		if
+		:: has_dev[me] -> has_dev[me] = false; assert(dev_refs > 0); dev_refs--
+		:: else
+		fi
+	}
+}
+
+bool ho_lock[HANDOVERS];
+
+proctype handover(byte me)
+{
+	bool ok, done;
+
+	/* prepare_dev() */
+	LOCK(rtnl);
+	atomic {
+		ok = !deleted;
+		published[me] = true;
+		has_dev[me] = ok;
+		dev_refs = dev_refs + ok
+	}
+	UNLOCK(rtnl);
+
+	/* prepare_commit() */
+	if
+	:: ok ->
+#ifndef PREPARE_WITHOUT_RTNL
+		LOCK(rtnl);
+#endif
+		LOCK(ho_lock[me]);
+		ok = has_dev[me];
+#ifndef PREPARE_ASKS_NOBODY
+		/* tapxfer_handover_on() */
+		ok = ok && !(has_dev[OTHER] && LIVE(OTHER));
+#endif
+		atomic {
+			if
+			:: ok && hashed_by == 0 -> hashed_by = me + 1
+			:: else -> ok = false
+			fi
+		}
+		if
+		:: ok ->
+			atomic {
+				now++;
+				prepared_at[me] = now;
+				state[me] = PREPARED;
+				live++;
+				assert(live < 2)
+			}
+		:: else
+		fi;
+		UNLOCK(ho_lock[me]);
+#ifndef PREPARE_WITHOUT_RTNL
+		UNLOCK(rtnl);
+#endif
+	:: else
+	fi;
+
+	if
+	:: ok ->
+		/* tapxfer_hold() */
+		if
+		:: LOCK(rtnl);
+		   LOCK(ho_lock[me]);
+		   atomic {
+			if
+			:: LIVE(me) ->
+				assert(!parked_by && hashed_by == me + 1);
+				parked_by = me + 1;
+				large = true;
+				state[me] = HOLDING
+			:: else
+			fi
+		   }
+		   UNLOCK(ho_lock[me]);
+		   UNLOCK(rtnl)
+		:: true
+		fi;
+
+		/* tapxfer_end() */
+		LOCK(ho_lock[me]);
+		finish();
+		UNLOCK(ho_lock[me]);
+
+		/* tapxfer_drain() */
+		do
+		:: done -> break
+		:: else ->
+			LOCK(rtnl);
+			LOCK(ho_lock[me]);
+			if
+#ifndef DRAIN_FOR_OTHERS
+			/* !tapxfer_handover_is_last() */
+			:: published[OTHER] && has_dev[OTHER] &&
+			   prepared_at[OTHER] > prepared_at[me] -> done = true
+#endif
+#ifdef DRAIN_BY_NOBODY
+			:: published[OTHER] && has_dev[OTHER] -> done = true
+#endif
+			:: !has_dev[me] -> done = true
+			:: else ->
+				/* tapxfer_ring_settle(), when the readers have caught up */
+				if
+				:: assert(!parked_by);
+				   large = false;
+				   done = true
+				:: true
+				fi
+			fi;
+			UNLOCK(ho_lock[me]);
+			UNLOCK(rtnl)
+		od
+	:: else
+	fi;
+
+	/* tapxfer_handover_unpublish() */
+	LOCK(ho_lock[me]);
+	put_dev();
+	UNLOCK(ho_lock[me]);
+	published[me] = false;
+	finished++
+}
+
+/* NETDEV_UNREGISTER, then the driver's uninit and the wait for references */
+active proctype destroyer()
+{
+	byte me;
+
+	if
+	:: LOCK(rtnl);
+	   deleted = true;
+#ifdef GONE_AFTER_UNINIT
+	   assert(!parked_by);
+#endif
+	   for (me : 0 .. HANDOVERS - 1) {
+		if
+		:: !published[me]
+#ifdef GONE_FORGETS_DRAINING
+		:: published[me] && state[me] == DRAINING
+#endif
+		:: else ->
+			LOCK(ho_lock[me]);
+			if
+			:: has_dev[me] ->
+				finish();
+				put_dev()
+			:: else
+			fi;
+			UNLOCK(ho_lock[me])
+		fi
+	   }
+	   me = 0;
+	   /* tun_net_uninit(): its purge has to find what was held */
+	   assert(!parked_by && !hashed_by);
+	   /* netdev_run_todo() need not wait for any of them */
+	   assert(!dev_refs);
+	   UNLOCK(rtnl)
+	:: true
+	fi;
+	finished++
+}
+
+init {
+	byte i;
+
+	atomic {
+		for (i : 0 .. HANDOVERS - 1) {
+			run handover(i)
+		}
+	}
+	finished == HANDOVERS + 1;
+	assert(!dev_refs && !live && !hashed_by && !parked_by);
+	assert(!large || deleted)
+}
