@@ -138,6 +138,16 @@ SpecFamily(sys.argv[1], sys.argv[2])' \
 		"$ynl/Documentation/netlink/genetlink.yaml"
 }
 
+# What Documentation says of faults is what the tests ask for.
+matrix_documented()
+{
+	selftests/t_matrix_device --rst >"$work/matrix.rst" || return 1
+	sed -n '/^\.\. matrix: begin$/,/^\.\. matrix: end$/p' \
+		Documentation/fault-matrix.rst |
+		sed '1,2d; $d' | sed '$d' |
+		diff -u - "$work/matrix.rst"
+}
+
 # The kernel's generator for C wants the tree that a kernel has around a spec.
 spec_generates()
 {
@@ -235,6 +245,7 @@ silent "sparse finds nothing in the module" kbuild C=2
 silent "checkpatch --strict finds nothing" checkpatch
 silent "YNL spec is valid by its schema" spec_valid
 silent "the kernel's generator takes the spec" spec_generates
+silent "Documentation's fault matrix is the tests'" matrix_documented
 
 head_line "the harness"
 "$here/test-harness.sh" -t "$totals"
