@@ -333,7 +333,7 @@ static int run_cell(void *arg)
 		return -1;
 	/* Not before it is where it shall be found, on a machine this slow. */
 	m->deadline = play->event == MATRIX_DEADLINE ?
-		     1500 + 4 * (now_ms() - m->begun) : XFER_PATIENCE_MS;
+		     1500 + 2 * (now_ms() - m->begun) : XFER_PATIENCE_MS;
 	if (matrix_step_to(m, state))
 		return -1;
 	if (state)
