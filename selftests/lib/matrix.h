@@ -173,7 +173,11 @@ int matrix_complain(const char *file, int line, const char *what,
 		return matrix_complain(__FILE__, __LINE__,		\
 				       #want " == " #got, want_, got_);	\
 } while (0)
-#define MUST(cond)	MUST_EQ(true, !!(cond))
+#define MUST(cond) do {							\
+	if (!(cond))							\
+		return matrix_complain(__FILE__, __LINE__, #cond, true,	\
+				       false);				\
+} while (0)
 
 /* Order the source, or the target, ... */
 #define TELL(m, who, fn, a, b)	agent_call(&(m)->who, &(m)->x, fn, a, b)
