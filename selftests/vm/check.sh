@@ -138,6 +138,16 @@ SpecFamily(sys.argv[1], sys.argv[2])' \
 		"$ynl/Documentation/netlink/genetlink.yaml"
 }
 
+# What Documentation says of faults is what the tests ask for.
+matrix_documented()
+{
+	selftests/t_matrix_device --rst >"$work/matrix.rst" || return 1
+	sed -n '/^\.\. matrix: begin$/,/^\.\. matrix: end$/p' \
+		Documentation/fault-matrix.rst |
+		sed '1,2d; $d' | sed '$d' |
+		diff -u - "$work/matrix.rst"
+}
+
 # The kernel's generator for C wants the tree that a kernel has around a spec.
 spec_generates()
 {
@@ -166,7 +176,7 @@ docs_valid()
 	local f
 
 	for f in Documentation/*.rst; do
-		/usr/bin/python3 -m docutils --report=1 --halt=5 "$f" 2>&1 >/dev/null
+		/usr/bin/python3 -m docutils --report=2 --halt=5 "$f" 2>&1 >/dev/null
 	done
 }
 
@@ -261,6 +271,7 @@ silent "YNL spec is valid by its schema" spec_valid
 silent "the kernel's generator takes the spec" spec_generates
 silent "syzkaller's description is complete" selftests/syzkaller/check
 
+silent "Documentation's fault matrix is the tests'" matrix_documented
 silent "the documentation is valid reStructuredText" docs_valid
 silent "the mutants' patches apply" mutants_apply
 

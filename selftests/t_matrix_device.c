@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The fault matrix: what is done to the device, its queues, and the modules.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "matrix.h"
+#include "util.h"
+
+/* -- queues -------------------------------------------------------------- */
+
+/* Of whoever has them */
+static long set_queue(struct matrix *m, bool detach)
+{
+	if (m->state == TAPXFER_STATE_DRAINING)
+		return TELL(m, target, vmm_detach, 1, detach);
+	return TELL(m, source, vmm_detach, 1, detach);
+}
+
+/* What waits in the queue's ring is purged by the driver, unless it is parked. */
+static int detach(struct matrix *m, int *err)
+{
+	bool parked = m->state >= TAPXFER_STATE_HOLDING &&
+		      m->state <= TAPXFER_STATE_READY;
+
+	if (m->state == TAPXFER_STATE_DRAINING)
+		MUST_EQ(0, TELL(m, target, vmm_run, 0, 0));
+	if (!parked && matrix_catch_up(m))
+		return -1;
+	*err = set_queue(m, true);
+	matrix_resume(m);
+	return 0;
+}
+
+static int reattach(struct matrix *m)
+{
+	if (m->cell->err)
+		return 0;
+	MUST_EQ(0, agent_call(m->owner, &m->x, vmm_detach, 1, false));
+	return 0;
+}
+
+static int detach_first(struct matrix *m)
+{
+	if (matrix_catch_up(m))
+		return -1;
+	MUST_EQ(0, TELL(m, source, vmm_detach, 1, true));
+	matrix_resume(m);
+	return 0;
+}
+
+static int attach(struct matrix *m, int *err)
+{
+	*err = set_queue(m, false);
+	return 0;
+}
+
+/* It is detached still, where that was refused. */
+static int attach_late(struct matrix *m)
+{
+	if (m->cell->err)
+		MUST_EQ(0, agent_call(m->owner, &m->x, vmm_detach, 1, false));
+	return 0;
+}
+
+static int queue_added(struct matrix *m, int *err)
+{
+	m->extra = tap_queue("tap0", TAP_VM);
+	if (m->extra < 0) {
+		*err = m->extra;
+		return 0;
+	}
+	MUST_EQ(0, fcntl(m->extra, F_SETFL, O_NONBLOCK));
+	/* some of it goes there */
+	return matrix_burst(m, 200);
+}
+
+/* What went into the queue that nobody held; then it is closed. */
+static int queue_removed(struct matrix *m)
+{
+	struct tap tap = { .hdr = VMM_HDR, .n = 1, .fds = { m->extra } };
+	uint8_t buf[PACKET_MAX];
+	ssize_t len;
+
+	matrix_pause(m);
+	MUST_EQ(0, agent_call(m->owner, &m->x, vmm_pause, 0, 0));
+	while ((len = read(tap.fds[0], buf, sizeof(buf))) > 0)
+		tally_add(&m->g->rx, VMM_QUEUES, buf + tap.hdr, len - tap.hdr);
+	MUST(m->g->rx.count[VMM_QUEUES]);
+	close(m->extra);
+	m->extra = -1;
+	MUST_EQ(0, agent_call(m->owner, &m->x, vmm_run, 0, 0));
+	matrix_resume(m);
+	return 0;
+}
+
+/* -- the device ---------------------------------------------------------- */
+
+static int deleted(struct matrix *m, int *err)
+{
+	*err = link_delete("tap0");
+	return 0;
+}
+
+/*
+ * Whoever looks on sees nothing for a moment while a link goes down and up: the
+ * guest, if it is not fenced, is quiet meanwhile.
+ */
+static int renamed(struct matrix *m, int *err)
+{
+	if (matrix_guest(m, false))
+		return -1;
+	matrix_look(m);
+	/* not every kernel renames a link that is up */
+	*err = link_down("tap0") ?: link_rename("tap0", MATRIX_NEW_NAME) ?:
+	       link_up(MATRIX_NEW_NAME);
+	strcpy(m->name, MATRIX_NEW_NAME);
+	return matrix_guest(m, m->state < TAPXFER_STATE_DRAINING);
+}
+
+static int hold_netns(void *arg)
+{
+	int *pipe = arg;
+
+	if (net_isolate() || write(pipe[1], "n", 1) != 1)
+		return 1;
+	pause();
+	return 0;
+}
+
+/* To the network namespace of a child. */
+static int move_to(pid_t *child)
+{
+	int pipe[2];
+	char byte;
+
+	MUST_EQ(0, pipe2(pipe, O_CLOEXEC));
+	*child = child_start(hold_netns, pipe);
+	MUST_EQ(1, read(pipe[0], &byte, 1));
+	close(pipe[0]);
+	close(pipe[1]);
+	MUST_EQ(0, shell("ip link set tap0 netns %d", *child));
+	return 0;
+}
+
+static int moved(struct matrix *m, int *err)
+{
+	char path[64];
+	pid_t child;
+	int netns;
+
+	if (matrix_guest(m, false))
+		return -1;
+	matrix_look(m);
+	if (move_to(&child))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", child);
+	netns = open(path, O_RDONLY | O_CLOEXEC);
+	MUST_EQ(0, net_enter(netns));
+	close(netns);
+	child_kill(child);
+	/* It is not taken there. */
+	MUST_EQ(m->ifindex, if_nametoindex("tap0"));
+	*err = link_up("tap0");
+	if (matrix_follow(m))
+		return -1;
+	return matrix_guest(m, m->state < TAPXFER_STATE_DRAINING);
+}
+
+static int netns_gone(struct matrix *m, int *err)
+{
+	pid_t child;
+
+	m->elsewhere = true;
+	if (move_to(&child))
+		return -1;
+	child_kill(child);
+	return 0;
+}
+
+static int set_down(struct matrix *m, int *err)
+{
+	if (matrix_guest(m, false))
+		return -1;
+	matrix_look(m);
+	*err = link_down("tap0");
+	m->down = true;
+	return 0;
+}
+
+/* What was held is read even so. */
+static int set_up(struct matrix *m)
+{
+	uint32_t sent;
+
+	if (matrix_catch_up(m))
+		return -1;
+	sent = m->g->sent;
+	MUST_EQ(0, agent_call(m->owner, &m->x, vmm_pause, 0, 0));
+	MUST_EQ(sent, m->g->sent);
+	MUST_EQ(0, link_up("tap0"));
+	m->down = false;
+	MUST_EQ(0, agent_call(m->owner, &m->x, vmm_run, 0, 0));
+	matrix_resume(m);
+	return 0;
+}
+
+static int txqueuelen(struct matrix *m, int *err)
+{
+	*err = link_set_txqlen("tap0", MATRIX_NEW_TXQLEN);
+	return 0;
+}
+
+/* -- modules ------------------------------------------------------------- */
+
+static int unload(const char *module)
+{
+	return syscall(SYS_delete_module, module, O_NONBLOCK) ? -errno : 0;
+}
+
+static int rmmod_tapxfer(struct matrix *m, int *err)
+{
+	*err = unload("tapxfer");
+	return 0;
+}
+
+/* Nothing of it is left on the files, nor anything of them in it. */
+static int rmmod_once_drained(struct matrix *m)
+{
+	if (matrix_catch_up(m))
+		return -1;
+	MUST(matrix_unused());
+	if (m->state != MATRIX_RUNNING)
+		MUST_EQ(0, unload("tapxfer"));
+	matrix_resume(m);
+	return matrix_reopen(m);
+}
+
+static int rmmod_tun(struct matrix *m, int *err)
+{
+	*err = unload("tun");
+	return 0;
+}
+
+static const struct matrix_play plays[] = {
+	{ MATRIX_DETACH, .happens = detach, .after = reattach },
+	{ MATRIX_ATTACH, .before = detach_first, .happens = attach,
+	  .after = attach_late },
+	{ MATRIX_QUEUE_ADDED, .happens = queue_added, .after = queue_removed },
+	{ MATRIX_DELETED, .happens = deleted },
+	{ MATRIX_RENAMED, .happens = renamed },
+	{ MATRIX_MOVED, .happens = moved },
+	{ MATRIX_NETNS_GONE, .happens = netns_gone },
+	{ MATRIX_LINK_DOWN, .happens = set_down, .after = set_up },
+	{ MATRIX_TXQUEUELEN, .happens = txqueuelen },
+	{ MATRIX_RMMOD_TAPXFER, .happens = rmmod_tapxfer,
+	  .after = rmmod_once_drained },
+	{ MATRIX_RMMOD_TUN, .happens = rmmod_tun },
+};
+
+int main(int argc, char **argv)
+{
+	return matrix_main(argc, argv, plays, sizeof(plays) / sizeof(plays[0]));
+}
