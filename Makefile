@@ -5,6 +5,7 @@
 #	make			module, library, command and tests
 #	make check		build, check, boot a kernel, test: N passed, N failed
 #	make check-mutants	break the module in many ways, see the tests notice
+#	make race		race for 10,000 handovers under load (N=, SEED=)
 #	make demo		boot a kernel and show one handover under load
 #	make install		library and command (DESTDIR=, PREFIX=)
 #	make dkms-install	module, by dkms (KVER=; as root)
@@ -59,6 +60,13 @@ check-mutants:
 	@selftests/vm/deps.sh
 	@$(MAKE) lib cli selftests
 	@selftests/vm/mutants $(MUTANTS)
+
+# The kernel hands what it does not know to init, and that to the tests. RUN= are
+# more options of run.sh: -k and -m for another kernel.
+.PHONY: race
+race: all
+	@VM_APPEND="slub_debug=FZP RACE_N=$(or $(N),10000) RACE_SEED=$(or $(SEED),1)" \
+		selftests/vm/run.sh $(RUN) -l "t_race 14400"
 
 # The last line of its output is the demo's verdict.
 demo:
