@@ -8,6 +8,7 @@
 #	make check-mutants	break the module in many ways, see the tests notice
 #	make check-models	have spin search the models of the protocols
 #	make fuzz		throw messages at the family (N=, SEED=)
+#	make race		race for 10,000 handovers under load (N=, SEED=)
 #	make demo		boot a kernel and show one handover under load
 #	make install		library and command (DESTDIR=, PREFIX=)
 #	make dkms-install	module, by dkms (KVER=; as root)
@@ -78,7 +79,11 @@ check-models:
 # RUN= are options of run.sh's, such as -k and -m for another kernel.
 .PHONY: fuzz
 fuzz:
-	@selftests/vm/fuzz.sh "$(N)" "$(SEED)" $(RUN)
+	@selftests/vm/long.sh fuzz "$(N)" "$(SEED)" $(RUN)
+
+.PHONY: race
+race:
+	@selftests/vm/long.sh race "$(N)" "$(SEED)" $(RUN)
 
 # The last line of its output is the demo's verdict.
 demo:

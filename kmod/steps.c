@@ -124,8 +124,8 @@ static int freeze_export(struct tapxfer_handover *ho,
 {
 	struct tapxfer_scratch scratch;
 	unsigned int i;
+	int err, over;
 	u32 flags;
-	int err;
 
 	err = tapxfer_scratch_get(&scratch, extack);
 	if (err)
@@ -139,12 +139,17 @@ static int freeze_export(struct tapxfer_handover *ho,
 		q->q_detached = flags & IFF_DETACH_QUEUE;
 		q->q_nonblock = q->q_file->f_flags & O_NONBLOCK;
 	}
-	if (err)
-		NL_SET_ERR_MSG(extack,
-			       "the driver does not tell the state of a queue");
-
 	tapxfer_scratch_put(&scratch);
-	return err;
+	if (!err)
+		return 0;
+
+	NL_SET_ERR_MSG(extack,
+		       "the driver does not tell the state of a queue");
+	/* It tells nothing of a device that was deleted meanwhile. */
+	mutex_lock(&ho->ho_lock);
+	over = tapxfer_handover_check_live(ho, extack);
+	mutex_unlock(&ho->ho_lock);
+	return over ?: err;
 }
 
 static int freeze_commit(struct tapxfer_handover *ho,
