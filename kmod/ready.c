@@ -38,12 +38,13 @@
 static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 			  struct netlink_ext_ack *extack)
 {
-	int over, err = 0;
+	int over, unknown = 0, err = 0;
 
 	if (!shared)
 		err = tapxfer_holders_check(ho, extack);
+	/* Traffic has to go on, whether or not the driver can be asked. */
 	if (!err)
-		err = tapxfer_violation_ask(ho, extack);
+		unknown = tapxfer_violation_ask(ho, NULL);
 	if (!err)
 		err = tapxfer_shadow_apply(ho, extack);
 
@@ -60,6 +61,8 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 		/* Its own changes have been seen as they were made. */
 		ho->ho_setter = NULL;
 		tapxfer_violation_look(ho);
+		if (unknown)
+			tapxfer_violation_name(ho, TAPXFER_VIOLATION_SETTINGS);
 		return 0;
 	}
 	tapxfer_shadow_end(ho);
