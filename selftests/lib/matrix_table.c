@@ -61,13 +61,13 @@ const struct matrix_row matrix_rows[MATRIX_EVENTS] = {
 	[MATRIX_ABORT_TOKEN] = {
 		"abort-token",
 		"abort by an unprivileged process that has the token", NULL, 0,
-		{ NO(no_handover), BACK, BACK, BACK, BACK, SETTINGS(BACK),
+		{ NO(no_handover), BACK, BACK, BACK, BACK, BACK,
 		  FAILS(ENOENT) },
 	},
 	[MATRIX_ABORT_ADMIN] = {
 		"abort-admin",
 		"abort by a privileged process without the token", NULL, 0,
-		{ NO(no_handover), BACK, BACK, BACK, BACK, SETTINGS(BACK),
+		{ NO(no_handover), BACK, BACK, BACK, BACK, BACK,
 		  FAILS(ENOENT) },
 	},
 	[MATRIX_ABORT_NOBODY] = {
