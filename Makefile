@@ -57,11 +57,12 @@ selftests: lib
 check:
 	@selftests/vm/check.sh
 
-# TESTS= names some of the tests: "t_hold demo.sh". The last two lines are what
-# the kernel said, and the counts.
+# TESTS= names some of the tests: "t_hold demo.sh"; CONFIG=kcsan is for another
+# kernel, which finds races. The last two lines are what the kernel said, and the
+# counts.
 .PHONY: check-debug
 check-debug:
-	@selftests/vm/check-debug.sh $(TESTS)
+	@selftests/vm/check-debug.sh $(if $(CONFIG),-c $(CONFIG)) $(TESTS)
 
 # MUTANTS= names some of selftests/mutants/, without the suffix.
 .PHONY: check-mutants

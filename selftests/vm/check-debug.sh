@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Run all tests in a kernel that is built to find faults (debug.config). Its
-# log has to be silent, which "kernel: clean" says; the last line is "N passed,
-# N failed", the exit status says whether anything failed.
+# Run all tests in a kernel that is built to find faults. Its log has to be
+# silent, which "kernel: clean" says; the last line is "N passed, N failed", the
+# exit status says whether anything failed.
 #
-#	check-debug.sh [TEST...]
+#	check-debug.sh [-c CONFIG] [TEST...]
 #
-# TEST names some of the tests, as for run.sh.
+# CONFIG is debug (debug.config) or kcsan (kcsan.config), TEST names some of the
+# tests, as for run.sh.
 
 set -uo pipefail
 
@@ -20,6 +21,15 @@ cd "$top" || exit 1
 export VM_SCALE=${VM_SCALE:-6}
 # KASAN does more than SLUB's own poison and red zones could.
 export VM_APPEND=${VM_APPEND-}
+
+config=debug
+while getopts c: o; do
+	case $o in
+	c) config=$OPTARG ;;
+	*) exit 1 ;;
+	esac
+done
+shift $((OPTIND - 1))
 
 work=$(mktemp -d)
 totals=$work/totals
@@ -73,8 +83,8 @@ debug_module()
 
 "$here/deps.sh" flex bison bc libelf-dev || exit
 
-echo "# the debug kernel"
-kver=$("$here/mkkernel.sh" debug) || exit
+echo "# the $config kernel"
+kver=$("$here/mkkernel.sh" "$config") || exit
 kernel=$("$here/fetch.sh" kernel "$kver") || exit
 echo "# $kver ($SECONDS s)"
 
@@ -101,7 +111,7 @@ machine()
 	shift
 
 	"$here/run.sh" -m "$work/src/kmod/tapxfer.ko" -k "$kver" \
-		-c "console-debug-$n.log" -t "$work/vm.$n" "$@" \
+		-c "console-$config-$n.log" -t "$work/vm.$n" "$@" \
 		>"$work/out.$n" 2>&1 </dev/null
 	if [ ! -s "$work/vm.$n" ]; then
 		echo "not ok - the tests were run and judged" >>"$work/out.$n"

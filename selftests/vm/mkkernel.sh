@@ -4,7 +4,7 @@
 # Build a kernel for the tests out of Debian's linux-source-6.1, or find it in
 # the cache, and print its release:
 #
-#	mkkernel.sh NAME	with NAME.config (debug)
+#	mkkernel.sh NAME	with NAME.config (debug, kcsan)
 #
 # Nothing is in it but what is asked for: by the tests (../config), by the
 # machine (vm.config) and by NAME.config. What was asked for and is not in the

@@ -160,6 +160,21 @@ fresh "$good"
 printf '[ 1.0] %s\n' 'BUG: KASAN: double-free' 'vm: begin u 1' 'WARNING: CPU: 0' >>"$work/console"
 judged "a kernel that said two things" 3 2 "kernel, in u: [ 1.0] WARNING" 2
 
+# Races of the kernel's own are told, and are no failure.
+race()
+{
+	local line='=================================================================='
+
+	printf '[ 1.0] %s\n' "$line" "BUG: KCSAN: data-race in a / b" "" \
+		"write to 0xff of 8 bytes by task 1 on cpu 0:" " a+0x1/0x2${1-}" "$line"
+}
+fresh "$good"
+{ race; race; } >>"$work/console"
+judged "races of the kernel's own" 4 0 "kernel: 2 races in which the module"
+{ race " [tapxfer]"; race; } >>"$work/console"
+rm "$work/totals"
+judged "a race of the module's" 3 1 "kernel, in t: [ 1.0] BUG: KCSAN" 1
+
 # Limits are those of a usual machine.
 slowed()
 {
