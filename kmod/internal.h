@@ -3,11 +3,11 @@
  * What the module's files know of each other.
  *
  * Lock order: rtnl, then a handover's ho_lock, then a queue's q_send_lock or a
- * ring's consumer_lock and producer_lock. The netdev notifiers run under rtnl and take ho_lock, so
- * ho_lock is never held across one of tun's ioctls, which take rtnl. Commands
- * on one handover exclude each other by ho_busy, which, unlike a lock, neither
- * the deadline nor an abort has to wait for: a command that let go of ho_lock
- * looks at ho_state again before it goes on.
+ * ring's consumer_lock and producer_lock. The netdev notifiers run under rtnl and
+ * take ho_lock, so ho_lock is never held across one of tun's ioctls, which take
+ * rtnl. Commands on one handover exclude each other by ho_busy, which, unlike a
+ * lock, neither the deadline nor an abort has to wait for: a command that let go
+ * of ho_lock looks at ho_state again before it goes on.
  */
 #ifndef _TAPXFER_INTERNAL_H
 #define _TAPXFER_INTERNAL_H
@@ -588,6 +588,7 @@ int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 		      unsigned int len, unsigned int hold,
 		      struct tapxfer_budget *budget,
 		      struct netlink_ext_ack *extack);
+bool tapxfer_ring_fits(const struct tapxfer_ring *r);
 int tapxfer_ring_check(struct tapxfer_ring *r);
 void tapxfer_ring_park(struct tapxfer_ring *r);
 void tapxfer_ring_fold(struct tapxfer_ring *r);

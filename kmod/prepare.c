@@ -200,6 +200,14 @@ static int prepare_commit(struct tapxfer_handover *ho, const struct net *net,
 		err = -EBUSY;
 		goto out;
 	}
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		if (tapxfer_ring_fits(&ho->ho_queues[i].q_ring))
+			continue;
+		NL_SET_ERR_MSG(extack,
+			       "the device's rings grew meanwhile, try again");
+		err = -EAGAIN;
+		goto out;
+	}
 
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		err = tapxfer_fence_add(&ho->ho_queues[i]);

@@ -304,6 +304,17 @@ int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 }
 
 /**
+ * tapxfer_ring_fits - whether a ring has not outgrown what it would be parked into
+ * @r: a ring that is not parked
+ *
+ * Context: under rtnl; no handover has the ring parked.
+ */
+bool tapxfer_ring_fits(const struct tapxfer_ring *r)
+{
+	return r->r_ring->size <= (int)r->r_slots;
+}
+
+/**
  * tapxfer_ring_check - whether a ring can be parked
  * @r: a ring that is not parked
  *
@@ -317,7 +328,7 @@ int tapxfer_ring_check(struct tapxfer_ring *r)
 	unsigned long flags;
 	int n;
 
-	if (r->r_ring->size > r->r_slots)
+	if (!tapxfer_ring_fits(r))
 		return -ESTALE;
 
 	flags = ring_lock(r->r_ring);

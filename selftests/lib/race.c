@@ -132,14 +132,17 @@ static const struct {
 	const char *name;
 	int errnos[10];		/* that a race can have */
 } cmds[] = {
-	/* EINVAL, ESTALE: what is queued is more than the hold, the ring grew */
-	[RACE_PREPARE] = { "prepare", { EBUSY, ECANCELED, EDQUOT } },
+	/*
+	 * EINVAL, ESTALE: what is queued is more than the hold, the ring grew;
+	 * EAGAIN: it grew before there was a handover
+	 */
+	[RACE_PREPARE] = { "prepare", { EBUSY, ECANCELED, EDQUOT, EAGAIN } },
 	[RACE_BEGIN_HOLD] = {
-		"begin-hold", { EBUSY, ECANCELED, EDQUOT, EINVAL, ESTALE }
+		"begin-hold", { EBUSY, ECANCELED, EDQUOT, EAGAIN, EINVAL, ESTALE }
 	},
 	[RACE_BEGIN_FREEZE] = {
-		"begin-freeze", { EBUSY, ECANCELED, EDQUOT, EINVAL, ESTALE,
-				  ETIMEDOUT }
+		"begin-freeze", { EBUSY, ECANCELED, EDQUOT, EAGAIN, EINVAL,
+				  ESTALE, ETIMEDOUT }
 	},
 	[RACE_HOLD] = {
 		"hold", { EBUSY, EPROTO, ENOENT, ECANCELED, EPERM, EINVAL,
