@@ -361,7 +361,8 @@ EXPORT int tapxfer_abort(struct tapxfer *tx, uint32_t id,
 EXPORT int tapxfer_handover_get(struct tapxfer *tx, uint32_t id,
 				struct tapxfer_info **ho)
 {
-	*ho = NULL;
+	if (ho)
+		*ho = NULL;
 	return go_on(tx, TAPXFER_CMD_HANDOVER_GET, id, NULL, NULL, ho);
 }
 
