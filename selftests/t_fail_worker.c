@@ -96,7 +96,8 @@ TEST_F_TIMEOUT(worker, without_memory_ends_at_the_deadline, 300)
 	for (tries = 0; !proved && tries < 10; tries++) {
 		ASSERT_EQ(0, xfer_begin(&self->x, &self->tap,
 					variant->state < S(FROZEN) ?
-					variant->state : S(FROZEN), 0, 5000));
+					variant->state : S(FROZEN), 0,
+					scaled_ms(2000)));
 		if (variant->state >= S(CLAIMED))
 			ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
 		if (variant->state == S(READY))

@@ -20,7 +20,7 @@
 #include "util.h"
 
 /* In which something has to happen, on any machine, or nothing ever will */
-#define STALL_MS	60000
+#define STALL_MS	scaled_ms(60000)
 
 enum {
 	P_HOST,
