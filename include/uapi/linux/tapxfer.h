@@ -36,7 +36,7 @@
  *               IFF_NAPI_FRAGS; the caller has no address space
  *   EXDEV       a file is a queue of another device
  *   EAGAIN      tun and tap devices come and go too fast to tell a tun's files
- *               apart, try again
+ *               apart, or the device's rings grew during the prepare: try again
  *   EBUSY       the device or a file is in a handover already; another
  *               command on the handover is under way; ready, thaw: others than
  *               the claimant hold a queue file
