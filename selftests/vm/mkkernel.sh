@@ -100,10 +100,11 @@ build()
 {
 	local tree=$work/tree kver src
 
-	kver=$(make -s kernelrelease)
 	make -j"$(nproc)" bzImage modules >"$work/log" 2>&1 ||
 		{ grep -B 5 -A 15 -m 3 -e 'error:' -e '\*\*\*' "$work/log" >&2
 		  die "the kernel does not build"; }
+	# before the build it would lack the suffix
+	kver=$(make -s kernelrelease)
 	make -s INSTALL_MOD_PATH="$tree" modules_install >"$work/log" 2>&1 ||
 		{ tail "$work/log" >&2; die "no modules"; }
 	mkdir -p "$tree/boot" "$tree/usr/src/linux-$kver"
