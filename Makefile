@@ -77,14 +77,10 @@ check-models:
 	@selftests/vm/deps.sh
 	@selftests/models/run $(MODELS)
 
-# RUN= are options of run.sh's, such as -k and -m for another kernel.
-.PHONY: fuzz
-fuzz:
-	@selftests/vm/long.sh fuzz "$(N)" "$(SEED)" $(RUN)
-
-.PHONY: race
-race:
-	@selftests/vm/long.sh race "$(N)" "$(SEED)" $(RUN)
+# CONFIG=debug or kcsan is for another kernel, RUN= are options of run.sh's.
+.PHONY: fuzz race
+fuzz race:
+	@CONFIG=$(CONFIG) selftests/vm/long.sh $@ "$(N)" "$(SEED)" $(RUN)
 
 # The last line of its output is the demo's verdict.
 demo:

@@ -60,7 +60,7 @@ static void *loader_run(void *arg)
 			load_step(&l->load[i]);
 		stop = l->stop;
 		pthread_mutex_unlock(&l->lock);
-		usleep(4000);
+		usleep(1000 * scaled_ms(4));
 	} while (!stop);
 	return NULL;
 }

@@ -73,22 +73,13 @@ step()
 	fi
 }
 
-# The module's objects are of one kernel: a copy has those for this one.
-debug_module()
-{
-	mkdir -p "$work/src" && cp -r kmod include "$work/src/" || return 1
-	find "$work/src" \( -name '*.o' -o -name '*.cmd' -o -name '*.ko' \) -delete
-	make -s -j"$(nproc)" -C "$1" M="$work/src/kmod" modules
-}
-
 "$here/deps.sh" flex bison bc libelf-dev || exit
 
 echo "# the $config kernel"
 kver=$("$here/mkkernel.sh" "$config") || exit
-kernel=$("$here/fetch.sh" kernel "$kver") || exit
 echo "# $kver ($SECONDS s)"
 
-step "the module builds for it" debug_module "$kernel/lib/modules/$kver/build"
+step "the module builds for it" "$here/mkmodule.sh" "$kver" "$work/src"
 for what in lib cli selftests; do
 	step "$what builds" make -j"$(nproc)" $what
 done

@@ -7,9 +7,9 @@
 #	long.sh race N SEED [RUN-OPTION...]	N handovers by t_race, or 10000
 #
 # All that is random comes from SEED, by default one that is new each time. The
-# options are run.sh's (-k KVER -m MODULE.ko for another kernel), VM_SCALE says how
-# many times slower than usual it is. The last line and the exit status are the
-# verdict.
+# options are run.sh's. CONFIG=debug or kcsan in the environment takes such a
+# kernel, of mkkernel.sh; VM_SCALE says how many times slower than usual it is. The
+# last line and the exit status are the verdict.
 
 set -euo pipefail
 
@@ -24,20 +24,29 @@ race) of=handovers n=${2:-10000} rate=1 ;;
 esac
 seed=${3:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 shift $(($# < 3 ? $# : 3))
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 
-fail()
+# step CMD...: or it is over
+step()
 {
-	cat "$log"
-	echo "$test: FAIL $*"
+	"$@" >"$work/log" 2>&1 && return
+	cat "$work/log"
+	echo "$test: FAIL ${1##*/}"
 	exit 1
 }
 
-"$here/deps.sh" >&2 || fail "packages are missing"
-kver=$("$here/fetch.sh" kver)
+step "$here/deps.sh"
 echo "# building"
-make -C "$top" KDIR="/lib/modules/$kver/build" >"$log" 2>&1 || fail "does not build"
+kver=$("$here/fetch.sh" kver)
+step make -C "$top" KDIR="/lib/modules/$kver/build"
+if [ -n "${CONFIG-}" ]; then
+	export VM_SCALE=${VM_SCALE:-6} VM_APPEND=${VM_APPEND-}
+	step "$here/deps.sh" flex bison bc libelf-dev
+	kver=$("$here/mkkernel.sh" "$CONFIG")
+	step "$here/mkmodule.sh" "$kver" "$work"
+	set -- -m "$work/kmod/tapxfer.ko" "$@"
+fi
 
 # What a kernel does not know of its arguments becomes init's environment.
 name=${test^^}

@@ -229,7 +229,7 @@ result $? "make check that comes to no end"
 dbg=$work/debug/selftests/vm
 kdir=$work/kernel/lib/modules/test/build
 mkdir -p "$dbg" "$kdir" "$work/debug"/{kmod,include}
-cp "$here/check-debug.sh" "$dbg"
+cp "$here"/{check-debug,mkmodule}.sh "$dbg"
 printf '#!/bin/sh\n' >"$dbg/deps.sh"
 printf '#!/bin/sh\necho test\n' >"$dbg/mkkernel.sh"
 printf '#!/bin/sh\necho %s/kernel\n' "$work" >"$dbg/fetch.sh"
