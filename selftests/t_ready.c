@@ -19,6 +19,7 @@
 
 #define QUEUES	3
 #define HELD	(2 * TAP_RING)
+#define MANY	128
 
 FIXTURE(ready) {
 	struct tap tap;
@@ -269,6 +270,64 @@ TEST_F(ready, an_abort_that_cannot_put_settings_back_is_one)
 	xfer_close(&asker);
 	stall_close(&stall);
 	tap_close(&other);
+}
+
+static bool is_detached(int fd)
+{
+	struct ifreq ifr = {};
+
+	return !ioctl(fd, TUNGETIFF, &ifr) &&
+	       (ifr.ifr_flags & IFF_DETACH_QUEUE);
+}
+
+/*
+ * One abort puts queues back, and another one ends it in the middle: those that
+ * are where they were stay there, with what they hold.
+ */
+TEST_F(ready, an_abort_that_another_one_ends_keeps_what_is_held)
+{
+	struct waiter first = { .op = WAITER_CALL, .fn = do_abort };
+	struct xfer x, second;
+	struct sender s;
+	struct tap many;
+	int i, err;
+
+	ASSERT_EQ(0, tap_open(&many, "tap1", MANY, TAP_VM));
+	ASSERT_EQ(0, tap_set_nonblock(&many, true));
+	ASSERT_EQ(0, sender_open(&s, many.ifindex, 4 * MANY));
+	ASSERT_EQ(0, xfer_open(&x));
+	ASSERT_EQ(0, xfer_open(&second));
+	ASSERT_EQ(0, xfer_begin(&x, &many, TAPXFER_STATE_FROZEN, 0, 0));
+	ASSERT_EQ(0, sender_send(&s, HELD));
+	ASSERT_EQ(0, agent_call(&self->target, &x, agent_claim, 0, 0));
+	ASSERT_EQ(0, agent_call(&self->target, &x, agent_ready,
+				TAPXFER_THAW_SHARED, 0));
+	for (i = 0; i < MANY - 1; i++)
+		ASSERT_EQ(0, tap_detach(many.fds[i], true));
+
+	second.id = x.id;
+	second.token = x.token;
+	first.arg = &x;
+	ASSERT_EQ(0, waiter_go(&first));
+	while (is_detached(many.fds[0]))
+		;
+	err = xfer_abort(&second);
+	ASSERT_TRUE(waiter_wait(&first, SOON_MS));
+	EXPECT_EQ(0, first.ret);
+	/* If it came in between, it says so. */
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_TRUE(is_detached(many.fds[MANY - 2]));
+	EXPECT_FALSE(is_detached(many.fds[0]));
+	EXPECT_EQ(HELD, tap_read_all(&many, &self->t));
+	EXPECT_EQ(0, tally_lost(&self->t, HELD));
+
+	second.id = 0;
+	xfer_close(&second);
+	xfer_close(&x);
+	sender_close(&s);
+	tap_close(&many);
 }
 
 TEST_F(ready, so_does_the_deadline)
