@@ -364,12 +364,24 @@ static int move_ask(bool detach, const struct tapxfer_scratch *scratch)
 	return 0;
 }
 
-static int move_queue(struct tapxfer_queue *q,
+static int move_queue(struct tapxfer_queue *q, bool detach,
 		      const struct tapxfer_scratch *scratch)
 {
+	u32 flags;
+	int err;
+
 	/* The driver's purge would find what a vhost backend gave back. */
 	tapxfer_queue_fold(q);
-	return tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
+	err = tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
+
+	/* With a socket filter the driver says that it attached a queue when it
+	 * did not, and the other way round.
+	 */
+	if (tapxfer_probe_flags(q->q_file, scratch, &flags))
+		return err;
+	if (detach == !!(flags & IFF_DETACH_QUEUE))
+		return 0;
+	return err ?: -EIO;
 }
 
 /* Move one queue to where it shall be; 1 when it had to be moved. */
@@ -390,7 +402,7 @@ static int apply_queue(struct tapxfer_queue *q,
 		return err;
 	if (!apply_go_on(q->q_ho, TAPXFER_SHADOW_QUEUES))
 		return -ECANCELED;
-	return move_queue(q, scratch) ?: 1;
+	return move_queue(q, q->q_shadow_detached, scratch) ?: 1;
 }
 
 /*
@@ -407,8 +419,9 @@ static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
 	while (n--) {
 		struct tapxfer_queue *q = &ho->ho_queues[n];
 
-		if (q->q_moved && (move_ask(!q->q_shadow_detached, scratch) ||
-				   move_queue(q, scratch)))
+		if (q->q_moved &&
+		    (move_ask(!q->q_shadow_detached, scratch) ||
+		     move_queue(q, !q->q_shadow_detached, scratch)))
 			undone = false;
 		q->q_moved = false;
 	}

@@ -8,6 +8,8 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 
+#include <linux/filter.h>
+
 #include <kselftest_harness.h>
 
 #include "agent.h"
@@ -328,6 +330,21 @@ TEST_F(ready, an_abort_that_another_one_ends_keeps_what_is_held)
 	xfer_close(&x);
 	sender_close(&s);
 	tap_close(&many);
+}
+
+/* With a socket filter the driver says of an attach that it worked, and did not. */
+TEST_F(ready, an_abort_goes_by_what_the_driver_did)
+{
+	struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, ~0U);
+	struct sock_fprog prog = { .len = 1, .filter = &all };
+
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNATTACHFILTER, &prog));
+	READY();
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(is_detached(self->tap.fds[1]) ? TAPXFER_VIOLATION_SETTINGS : 0,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNDETACHFILTER, 0));
 }
 
 TEST_F(ready, so_does_the_deadline)
