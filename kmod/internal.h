@@ -133,6 +133,7 @@ struct tapxfer_ring {
  * @q_ring: the file's ring
  * @q_data_ready: the socket's own callback while the ring is parked
  * @q_sndbuf: the socket's own send buffer limit while the write side is closed
+ * @q_frozen_sndbuf: that limit as it was frozen
  * @q_writers: writes, sends and setter ioctls inside the driver
  * @q_index: place in the order in which the files were given
  * @q_detached: exported: detached by TUNSETQUEUE
@@ -156,6 +157,7 @@ struct tapxfer_queue {
 	struct tapxfer_ring	q_ring;
 	void			(*q_data_ready)(struct sock *sk);
 	int			q_sndbuf;
+	int			q_frozen_sndbuf;
 	atomic_t		q_writers;
 	unsigned int		q_index;
 	bool			q_detached;
@@ -581,6 +583,7 @@ void tapxfer_queue_sample(struct tapxfer_queue *q);
 void tapxfer_queue_close(struct tapxfer_queue *q);
 void tapxfer_queue_open(struct tapxfer_queue *q);
 void tapxfer_queue_wake(struct tapxfer_queue *q);
+void tapxfer_queue_restore_sndbuf(struct tapxfer_queue *q);
 void tapxfer_queue_restore_nonblock(struct tapxfer_queue *q);
 
 /* ring.c */

@@ -682,9 +682,11 @@ bool tapxfer_shadow_restore(struct tapxfer_handover *ho)
 	if (tapxfer_is_live(ho)) {
 		if (!err)
 			ho->ho_shadow.s_stale = 0;
-		/* A limit set anew is for the end. */
+		/* For the end; the driver sets those of attached queues only,
+		 * and all of them to the same limit.
+		 */
 		for (i = 0; i < ho->ho_nqueues; i++)
-			tapxfer_queue_close(&ho->ho_queues[i]);
+			tapxfer_queue_restore_sndbuf(&ho->ho_queues[i]);
 	}
 	tapxfer_shadow_end(ho);
 	mutex_unlock(&ho->ho_lock);

@@ -347,6 +347,25 @@ TEST_F(ready, an_abort_goes_by_what_the_driver_did)
 	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNDETACHFILTER, 0));
 }
 
+/* Also that of a queue that is detached, whom the driver passes over. */
+TEST_F(ready, an_abort_puts_each_send_buffer_limit_back)
+{
+	int sndbuf = 100000;
+
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNSETSNDBUF, &sndbuf));
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
+	READY();
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], false));
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETSNDBUF, 50000));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_TRUE(is_detached(self->tap.fds[1]));
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNGETSNDBUF, &sndbuf));
+	EXPECT_EQ(100000, sndbuf);
+	ASSERT_EQ(0, ioctl(self->tap.fds[1], TUNGETSNDBUF, &sndbuf));
+	EXPECT_EQ(100000, sndbuf);
+}
+
 TEST_F(ready, so_does_the_deadline)
 {
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
