@@ -178,6 +178,9 @@ struct tapxfer_queue {
  * struct tapxfer_dev_state - what is exported of a device
  *
  * The second half needs one of the device's files; @has_file tells.
+ *
+ * @ids: @owner and @group are what they are, and not what they are called in a
+ *	user namespace that may have no name for them
  */
 struct tapxfer_dev_state {
 	int			ifindex;
@@ -198,6 +201,7 @@ struct tapxfer_dev_state {
 	bool			has_xdp;
 	u32			xdp_prog_id;
 	u32			offloads;
+	bool			ids;
 
 	bool			has_file;
 	bool			has_vnet_be;
@@ -704,6 +708,7 @@ void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits);
 void tapxfer_violation_look(struct tapxfer_handover *ho);
 int tapxfer_violation_ask(struct tapxfer_handover *ho,
 			  struct netlink_ext_ack *extack);
+void tapxfer_violation_left(struct tapxfer_handover *ho);
 void tapxfer_violation_leave(struct tapxfer_handover *ho);
 void tapxfer_violation_arrive(struct tapxfer_handover *ho);
 

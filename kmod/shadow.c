@@ -678,10 +678,12 @@ bool tapxfer_shadow_restore(struct tapxfer_handover *ho)
 		tapxfer_scratch_put(&scratch);
 	}
 
+	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	if (tapxfer_is_live(ho)) {
 		if (!err)
 			ho->ho_shadow.s_stale = 0;
+		tapxfer_violation_left(ho);
 		/* For the end; the driver sets those of attached queues only,
 		 * and all of them to the same limit.
 		 */
@@ -690,5 +692,6 @@ bool tapxfer_shadow_restore(struct tapxfer_handover *ho)
 	}
 	tapxfer_shadow_end(ho);
 	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
 	return true;
 }

@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <linux/filter.h>
 
@@ -330,6 +333,43 @@ TEST_F(ready, an_abort_that_another_one_ends_keeps_what_is_held)
 	xfer_close(&x);
 	sender_close(&s);
 	tap_close(&many);
+}
+
+/* It has ioctls for what a VMM sets; for the rest a word. */
+TEST_F(ready, an_abort_names_what_it_does_not_put_back)
+{
+	READY();
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNSETPERSIST, 1));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNSETPERSIST, 0));
+}
+
+static bool is_running(const char *name)
+{
+	struct ifreq ifr = {};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool running;
+
+	strcpy(ifr.ifr_name, name);
+	running = !ioctl(fd, SIOCGIFFLAGS, &ifr) &&
+		  (ifr.ifr_flags & IFF_RUNNING);
+	close(fd);
+	return running;
+}
+
+TEST_F(ready, an_abort_names_a_carrier_that_the_claimant_took)
+{
+	READY();
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETCARRIER, 0));
+	/* Everybody has been told, and that took rtnl. */
+	ASSERT_TRUE(wait_until(!is_running("tap0"), SOON_MS));
+	EXPECT_EQ(20, hdr_of(&self->tap));
+	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_CARRIER,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
 }
 
 /* With a socket filter the driver says of an attach that it worked, and did not. */
