@@ -222,6 +222,10 @@ struct tapxfer_dev_state {
 #define TAPXFER_SHADOW_NO_FILTER	BIT(6)
 #define TAPXFER_SHADOW_QUEUES		BIT(7)
 
+/* What nobody can put back */
+#define TAPXFER_SHADOW_PROGRAMS		(TAPXFER_SHADOW_NO_STEERING | \
+					 TAPXFER_SHADOW_NO_FILTER)
+
 /**
  * struct tapxfer_shadow - settings that a claimant has made
  * @s_set: TAPXFER_SHADOW_*, which of them

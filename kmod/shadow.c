@@ -326,7 +326,7 @@ void tapxfer_shadow_begin(struct tapxfer_handover *ho)
 		return;
 
 	/* A claimant that is gone has left settings of its own. */
-	sh->s_set = sh->s_stale;
+	sh->s_set = sh->s_stale & ~TAPXFER_SHADOW_PROGRAMS;
 	sh->s_hdr_sz = st->vnet_hdr_sz;
 	sh->s_le = st->vnet_le;
 	sh->s_be = st->vnet_be;
@@ -682,7 +682,7 @@ bool tapxfer_shadow_restore(struct tapxfer_handover *ho)
 	mutex_lock(&ho->ho_lock);
 	if (tapxfer_is_live(ho)) {
 		if (!err)
-			ho->ho_shadow.s_stale = 0;
+			ho->ho_shadow.s_stale &= TAPXFER_SHADOW_PROGRAMS;
 		tapxfer_violation_left(ho);
 		/* For the end; the driver sets those of attached queues only,
 		 * and all of them to the same limit.

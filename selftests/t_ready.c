@@ -372,6 +372,17 @@ TEST_F(ready, an_abort_names_a_carrier_that_the_claimant_took)
 		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
 }
 
+/* The source may have had one: nobody can tell, or attach it anew. */
+TEST_F(ready, an_abort_names_programs_that_the_record_took)
+{
+	CLAIM();
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETSTEERINGEBPF, -1));
+	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+}
+
 /* With a socket filter the driver says of an attach that it worked, and did not. */
 TEST_F(ready, an_abort_goes_by_what_the_driver_did)
 {
