@@ -170,6 +170,7 @@ int tapxfer_dev_state(struct net_device *dev, struct sk_buff *info,
 		   nla_get_u8(tb[IFLA_TUN_TYPE]) == IFF_TAP ?
 		   TAPXFER_DEV_TYPE_TAP : TAPXFER_DEV_TYPE_TUN;
 	st->link_type = dev->type;
+	st->ids = current_user_ns() == &init_user_ns;
 	st->owner = INVALID_UID;
 	st->group = INVALID_GID;
 	if (tb[IFLA_TUN_OWNER])

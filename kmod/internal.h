@@ -133,6 +133,7 @@ struct tapxfer_ring {
  * @q_ring: the file's ring
  * @q_data_ready: the socket's own callback while the ring is parked
  * @q_sndbuf: the socket's own send buffer limit while the write side is closed
+ * @q_frozen_sndbuf: that limit as it was frozen
  * @q_writers: writes, sends and setter ioctls inside the driver
  * @q_index: place in the order in which the files were given
  * @q_detached: exported: detached by TUNSETQUEUE
@@ -156,6 +157,7 @@ struct tapxfer_queue {
 	struct tapxfer_ring	q_ring;
 	void			(*q_data_ready)(struct sock *sk);
 	int			q_sndbuf;
+	int			q_frozen_sndbuf;
 	atomic_t		q_writers;
 	unsigned int		q_index;
 	bool			q_detached;
@@ -176,6 +178,9 @@ struct tapxfer_queue {
  * struct tapxfer_dev_state - what is exported of a device
  *
  * The second half needs one of the device's files; @has_file tells.
+ *
+ * @ids: @owner and @group are what they are, and not what they are called in a
+ *	user namespace that may have no name for them
  */
 struct tapxfer_dev_state {
 	int			ifindex;
@@ -196,6 +201,7 @@ struct tapxfer_dev_state {
 	bool			has_xdp;
 	u32			xdp_prog_id;
 	u32			offloads;
+	bool			ids;
 
 	bool			has_file;
 	bool			has_vnet_be;
@@ -215,6 +221,10 @@ struct tapxfer_dev_state {
 #define TAPXFER_SHADOW_NO_STEERING	BIT(5)
 #define TAPXFER_SHADOW_NO_FILTER	BIT(6)
 #define TAPXFER_SHADOW_QUEUES		BIT(7)
+
+/* What nobody can put back */
+#define TAPXFER_SHADOW_PROGRAMS		(TAPXFER_SHADOW_NO_STEERING | \
+					 TAPXFER_SHADOW_NO_FILTER)
 
 /**
  * struct tapxfer_shadow - settings that a claimant has made
@@ -581,6 +591,7 @@ void tapxfer_queue_sample(struct tapxfer_queue *q);
 void tapxfer_queue_close(struct tapxfer_queue *q);
 void tapxfer_queue_open(struct tapxfer_queue *q);
 void tapxfer_queue_wake(struct tapxfer_queue *q);
+void tapxfer_queue_restore_sndbuf(struct tapxfer_queue *q);
 void tapxfer_queue_restore_nonblock(struct tapxfer_queue *q);
 
 /* ring.c */
@@ -701,6 +712,7 @@ void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits);
 void tapxfer_violation_look(struct tapxfer_handover *ho);
 int tapxfer_violation_ask(struct tapxfer_handover *ho,
 			  struct netlink_ext_ack *extack);
+void tapxfer_violation_left(struct tapxfer_handover *ho);
 void tapxfer_violation_leave(struct tapxfer_handover *ho);
 void tapxfer_violation_arrive(struct tapxfer_handover *ho);
 

@@ -385,7 +385,8 @@ static int end_and_tell(struct tapxfer_handover *ho, struct genl_info *info,
 		/* Another abort, which did not wait, may have had it. */
 		if (!ho->ho_answer)
 			ho->ho_answer = tapxfer_reply_alloc(tapxfer_fill_size(0));
-		err = tapxfer_reply_begin(r, info, ho->ho_answer);
+		if (ho->ho_answer)
+			err = tapxfer_reply_begin(r, info, ho->ho_answer);
 		ho->ho_answer = NULL;
 	}
 	if (live)

@@ -153,6 +153,18 @@ void tapxfer_queue_wake(struct tapxfer_queue *q)
 }
 
 /**
+ * tapxfer_queue_restore_sndbuf - a queue's send buffer limit as it was frozen
+ * @q: a queue that was frozen; tapxfer_queue_open() gives it that limit
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_queue_restore_sndbuf(struct tapxfer_queue *q)
+{
+	tapxfer_queue_close(q);
+	WRITE_ONCE(q->q_sndbuf, q->q_frozen_sndbuf);
+}
+
+/**
  * tapxfer_queue_restore_nonblock - O_NONBLOCK as it was frozen
  * @q: a queue that was frozen
  *

@@ -326,7 +326,7 @@ void tapxfer_shadow_begin(struct tapxfer_handover *ho)
 		return;
 
 	/* A claimant that is gone has left settings of its own. */
-	sh->s_set = sh->s_stale;
+	sh->s_set = sh->s_stale & ~TAPXFER_SHADOW_PROGRAMS;
 	sh->s_hdr_sz = st->vnet_hdr_sz;
 	sh->s_le = st->vnet_le;
 	sh->s_be = st->vnet_be;
@@ -353,18 +353,35 @@ static bool apply_go_on(struct tapxfer_handover *ho, unsigned long stale)
 	return go_on;
 }
 
-static int move_queue(struct tapxfer_queue *q, bool detach,
-		      const struct tapxfer_scratch *scratch)
+static int move_ask(bool detach, const struct tapxfer_scratch *scratch)
 {
 	struct ifreq ifr = {
 		.ifr_flags = detach ? IFF_DETACH_QUEUE : IFF_ATTACH_QUEUE,
 	};
 
-	/* The driver's purge would find what a vhost backend gave back. */
-	tapxfer_queue_fold(q);
 	if (copy_to_user((void __user *)scratch->addr, &ifr, sizeof(ifr)))
 		return -EFAULT;
-	return tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
+	return 0;
+}
+
+static int move_queue(struct tapxfer_queue *q, bool detach,
+		      const struct tapxfer_scratch *scratch)
+{
+	u32 flags;
+	int err;
+
+	/* The driver's purge would find what a vhost backend gave back. */
+	tapxfer_queue_fold(q);
+	err = tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
+
+	/* With a socket filter the driver says that it attached a queue when it
+	 * did not, and the other way round.
+	 */
+	if (tapxfer_probe_flags(q->q_file, scratch, &flags))
+		return err;
+	if (detach == !!(flags & IFF_DETACH_QUEUE))
+		return 0;
+	return err ?: -EIO;
 }
 
 /* Move one queue to where it shall be; 1 when it had to be moved. */
@@ -379,6 +396,10 @@ static int apply_queue(struct tapxfer_queue *q,
 		return err;
 	if (q->q_shadow_detached == !!(flags & IFF_DETACH_QUEUE))
 		return 0;
+	/* Who stalls here does so before the last look whether to go on. */
+	err = move_ask(q->q_shadow_detached, scratch);
+	if (err)
+		return err;
 	if (!apply_go_on(q->q_ho, TAPXFER_SHADOW_QUEUES))
 		return -ECANCELED;
 	return move_queue(q, q->q_shadow_detached, scratch) ?: 1;
@@ -398,7 +419,9 @@ static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
 	while (n--) {
 		struct tapxfer_queue *q = &ho->ho_queues[n];
 
-		if (q->q_moved && move_queue(q, !q->q_shadow_detached, scratch))
+		if (q->q_moved &&
+		    (move_ask(!q->q_shadow_detached, scratch) ||
+		     move_queue(q, !q->q_shadow_detached, scratch)))
 			undone = false;
 		q->q_moved = false;
 	}
@@ -609,6 +632,27 @@ static bool restore_begin(struct tapxfer_handover *ho,
 	return any;
 }
 
+/*
+ * All queues that can be: one does not have to fail for another, and none goes
+ * back to where the claimant had it. That would be a detach of a queue with held
+ * packets, which the driver purges if they are let go by then.
+ */
+static int restore_queues(struct tapxfer_handover *ho,
+			  const struct tapxfer_scratch *scratch)
+{
+	unsigned int i;
+	int err, first = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		err = apply_queue(&ho->ho_queues[i], scratch);
+		if (err < 0 && !first)
+			first = err;
+		if (err == -ECANCELED)
+			break;
+	}
+	return first;
+}
+
 /**
  * tapxfer_shadow_restore - give the device what was exported, before an abort
  * @ho: the handover; nothing is done when no claimant has got as far as ready, or
@@ -629,20 +673,25 @@ bool tapxfer_shadow_restore(struct tapxfer_handover *ho)
 	err = tapxfer_scratch_get(&scratch, NULL);
 	if (!err) {
 		/* One does not have to fail for the other. */
-		queues = apply_queues(ho, &sh, &scratch);
+		queues = restore_queues(ho, &scratch);
 		err = apply_device(ho, &sh, &scratch) ?: queues;
 		tapxfer_scratch_put(&scratch);
 	}
 
+	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	if (tapxfer_is_live(ho)) {
 		if (!err)
-			ho->ho_shadow.s_stale = 0;
-		/* A limit set anew is for the end. */
+			ho->ho_shadow.s_stale &= TAPXFER_SHADOW_PROGRAMS;
+		tapxfer_violation_left(ho);
+		/* For the end; the driver sets those of attached queues only,
+		 * and all of them to the same limit.
+		 */
 		for (i = 0; i < ho->ho_nqueues; i++)
-			tapxfer_queue_close(&ho->ho_queues[i]);
+			tapxfer_queue_restore_sndbuf(&ho->ho_queues[i]);
 	}
 	tapxfer_shadow_end(ho);
 	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
 	return true;
 }

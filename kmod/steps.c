@@ -138,6 +138,7 @@ static int freeze_export(struct tapxfer_handover *ho,
 		err = tapxfer_probe_flags(q->q_file, &scratch, &flags);
 		q->q_detached = flags & IFF_DETACH_QUEUE;
 		q->q_nonblock = q->q_file->f_flags & O_NONBLOCK;
+		q->q_frozen_sndbuf = q->q_sndbuf;
 	}
 	tapxfer_scratch_put(&scratch);
 	if (!err)

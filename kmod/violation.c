@@ -29,6 +29,7 @@
  *
  * The claimant's own settings are no violation: neither while they are applied,
  * by the task in ho_setter, nor in the state ready, when the files are its own.
+ * Of an abort they are, as far as it does not put back what they were.
  */
 
 /* The claimant's, once it may set something */
@@ -222,6 +223,38 @@ int tapxfer_violation_ask(struct tapxfer_handover *ho,
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return over ?: err;
+}
+
+/* As exported; what its owner is called elsewhere proves nothing. */
+static bool owner_differs(const struct tapxfer_dev_state *st,
+			  const struct tapxfer_dev_state *was)
+{
+	return st->ids && was->ids && (!uid_eq(st->owner, was->owner) ||
+				       !gid_eq(st->group, was->group));
+}
+
+/**
+ * tapxfer_violation_left - name what an abort does not put back
+ * @ho: the handover, whose claimant was ready and has its settings taken back
+ *
+ * A claimant's own changes were none of a violation while it was ready.
+ *
+ * Context: under rtnl and ho_lock.
+ */
+void tapxfer_violation_left(struct tapxfer_handover *ho)
+{
+	const struct tapxfer_dev_state *was = &ho->ho_export;
+	struct tapxfer_dev_state st = {};
+	u32 bits = 0;
+
+	if (tapxfer_dev_state(ho->ho_dev, ho->ho_info, &st))
+		return;
+	if (st.carrier != was->carrier)
+		bits |= TAPXFER_VIOLATION_CARRIER;
+	if (st.persist != was->persist || st.link_type != was->link_type ||
+	    st.offloads != was->offloads || owner_differs(&st, was))
+		bits |= TAPXFER_VIOLATION_SETTINGS;
+	tapxfer_violation_name(ho, bits);
 }
 
 /**

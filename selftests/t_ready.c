@@ -6,7 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <linux/filter.h>
 
 #include <kselftest_harness.h>
 
@@ -19,6 +24,7 @@
 
 #define QUEUES	3
 #define HELD	(2 * TAP_RING)
+#define MANY	128
 
 FIXTURE(ready) {
 	struct tap tap;
@@ -269,6 +275,146 @@ TEST_F(ready, an_abort_that_cannot_put_settings_back_is_one)
 	xfer_close(&asker);
 	stall_close(&stall);
 	tap_close(&other);
+}
+
+static bool is_detached(int fd)
+{
+	struct ifreq ifr = {};
+
+	return !ioctl(fd, TUNGETIFF, &ifr) &&
+	       (ifr.ifr_flags & IFF_DETACH_QUEUE);
+}
+
+/*
+ * One abort puts queues back, and another one ends it in the middle: those that
+ * are where they were stay there, with what they hold.
+ */
+TEST_F(ready, an_abort_that_another_one_ends_keeps_what_is_held)
+{
+	struct waiter first = { .op = WAITER_CALL, .fn = do_abort };
+	struct xfer x, second;
+	struct sender s;
+	struct tap many;
+	int i, err;
+
+	ASSERT_EQ(0, tap_open(&many, "tap1", MANY, TAP_VM));
+	ASSERT_EQ(0, tap_set_nonblock(&many, true));
+	ASSERT_EQ(0, sender_open(&s, many.ifindex, 4 * MANY));
+	ASSERT_EQ(0, xfer_open(&x));
+	ASSERT_EQ(0, xfer_open(&second));
+	ASSERT_EQ(0, xfer_begin(&x, &many, TAPXFER_STATE_FROZEN, 0, 0));
+	ASSERT_EQ(0, sender_send(&s, HELD));
+	ASSERT_EQ(0, agent_call(&self->target, &x, agent_claim, 0, 0));
+	ASSERT_EQ(0, agent_call(&self->target, &x, agent_ready,
+				TAPXFER_THAW_SHARED, 0));
+	for (i = 0; i < MANY - 1; i++)
+		ASSERT_EQ(0, tap_detach(many.fds[i], true));
+
+	second.id = x.id;
+	second.token = x.token;
+	first.arg = &x;
+	ASSERT_EQ(0, waiter_go(&first));
+	while (is_detached(many.fds[0]))
+		;
+	err = xfer_abort(&second);
+	ASSERT_TRUE(waiter_wait(&first, SOON_MS));
+	EXPECT_EQ(0, first.ret);
+	/* If it came in between, it says so. */
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_TRUE(is_detached(many.fds[MANY - 2]));
+	EXPECT_FALSE(is_detached(many.fds[0]));
+	EXPECT_EQ(HELD, tap_read_all(&many, &self->t));
+	EXPECT_EQ(0, tally_lost(&self->t, HELD));
+
+	second.id = 0;
+	xfer_close(&second);
+	xfer_close(&x);
+	sender_close(&s);
+	tap_close(&many);
+}
+
+/* It has ioctls for what a VMM sets; for the rest a word. */
+TEST_F(ready, an_abort_names_what_it_does_not_put_back)
+{
+	READY();
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNSETPERSIST, 1));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNSETPERSIST, 0));
+}
+
+static bool is_running(const char *name)
+{
+	struct ifreq ifr = {};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool running;
+
+	strcpy(ifr.ifr_name, name);
+	running = !ioctl(fd, SIOCGIFFLAGS, &ifr) &&
+		  (ifr.ifr_flags & IFF_RUNNING);
+	close(fd);
+	return running;
+}
+
+TEST_F(ready, an_abort_names_a_carrier_that_the_claimant_took)
+{
+	READY();
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETCARRIER, 0));
+	/* Everybody has been told, and that took rtnl. */
+	ASSERT_TRUE(wait_until(!is_running("tap0"), SOON_MS));
+	EXPECT_EQ(20, hdr_of(&self->tap));
+	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_CARRIER,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+}
+
+/* The source may have had one: nobody can tell, or attach it anew. */
+TEST_F(ready, an_abort_names_programs_that_the_record_took)
+{
+	CLAIM();
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETSTEERINGEBPF, -1));
+	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+}
+
+/* With a socket filter the driver says of an attach that it worked, and did not. */
+TEST_F(ready, an_abort_goes_by_what_the_driver_did)
+{
+	struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, ~0U);
+	struct sock_fprog prog = { .len = 1, .filter = &all };
+
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNATTACHFILTER, &prog));
+	READY();
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(is_detached(self->tap.fds[1]) ? TAPXFER_VIOLATION_SETTINGS : 0,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNDETACHFILTER, 0));
+}
+
+/* Also that of a queue that is detached, whom the driver passes over. */
+TEST_F(ready, an_abort_puts_each_send_buffer_limit_back)
+{
+	int sndbuf = 100000;
+
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNSETSNDBUF, &sndbuf));
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
+	READY();
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], false));
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETSNDBUF, 50000));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_TRUE(is_detached(self->tap.fds[1]));
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNGETSNDBUF, &sndbuf));
+	EXPECT_EQ(100000, sndbuf);
+	ASSERT_EQ(0, ioctl(self->tap.fds[1], TUNGETSNDBUF, &sndbuf));
+	EXPECT_EQ(100000, sndbuf);
 }
 
 TEST_F(ready, so_does_the_deadline)

@@ -57,6 +57,8 @@
  *   ENOMEM      nothing was changed, try again; never of an abort
  *   EFAULT      the caller's memory could not be used; ready, thaw: what the
  *               claimant has set is applied in part: try again
+ *   EIO         ready, thaw: the driver did not attach or detach a queue, though
+ *               it says so (it does with a socket filter, TUNATTACHFILTER)
  */
 #ifndef _UAPI_LINUX_TAPXFER_H
 #define _UAPI_LINUX_TAPXFER_H
