@@ -537,11 +537,13 @@ int tapxfer_shadow_set(struct tapxfer_queue *q, unsigned int cmd,
 int tapxfer_shadow_get(struct tapxfer_queue *q, unsigned int cmd,
 		       unsigned long arg);
 void tapxfer_shadow_begin(struct tapxfer_handover *ho);
-int tapxfer_shadow_apply(struct tapxfer_handover *ho,
-			 struct netlink_ext_ack *extack);
-void tapxfer_shadow_open(struct tapxfer_handover *ho);
-void tapxfer_shadow_end(struct tapxfer_handover *ho);
-bool tapxfer_shadow_restore(struct tapxfer_handover *ho);
+
+/* apply.c */
+int tapxfer_apply(struct tapxfer_handover *ho,
+		  struct netlink_ext_ack *extack);
+void tapxfer_apply_open(struct tapxfer_handover *ho);
+void tapxfer_apply_end(struct tapxfer_handover *ho);
+bool tapxfer_apply_restore(struct tapxfer_handover *ho);
 
 /* holders.c */
 

@@ -22,6 +22,7 @@
  * - steps.c: hold, freeze, and the end
  * - claim.c: giving the files out
  * - shadow.c: what a claimant sets before the thaw
+ * - apply.c: making that, or what was exported, the device's
  * - holders.c: who else has the files
  * - ready.c: ready, and thaw
  * - drain.c: what remains to be done after the end

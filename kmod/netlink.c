@@ -376,7 +376,7 @@ out:
 static int end_and_tell(struct tapxfer_handover *ho, struct genl_info *info,
 			struct tapxfer_reply *r)
 {
-	bool restored = tapxfer_shadow_restore(ho), live;
+	bool restored = tapxfer_apply_restore(ho), live;
 	int err = -ENOENT;
 
 	mutex_lock(&ho->ho_lock);

@@ -24,7 +24,7 @@
  * Unhappy paths: a vhost backend that is stopped only after a shared ready gives
  * its packets back where readers find them and, with them, what is held: whoever
  * shares stops the other backends first. (Exclusive ready is refused while one is
- * attached.) An abort puts back what was exported (see shadow.c). The deadline
+ * attached.) An abort puts back what was exported (see apply.c). The deadline
  * lets traffic go on with the settings that are in force, which nobody can take
  * back without a process's memory; the event names it. When the claimant exits
  * the fence is put up again and the handover is frozen; see shadow.c for the
@@ -33,7 +33,7 @@
 
 /*
  * Apply the record and have the claim still. On success rtnl and ho_lock are
- * held, and setters wait for tapxfer_shadow_end().
+ * held, and setters wait for tapxfer_apply_end().
  */
 static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 			  struct netlink_ext_ack *extack)
@@ -46,7 +46,7 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 	if (!err)
 		unknown = tapxfer_violation_ask(ho, NULL);
 	if (!err)
-		err = tapxfer_shadow_apply(ho, extack);
+		err = tapxfer_apply(ho, extack);
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
@@ -65,7 +65,7 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 			tapxfer_violation_name(ho, TAPXFER_VIOLATION_SETTINGS);
 		return 0;
 	}
-	tapxfer_shadow_end(ho);
+	tapxfer_apply_end(ho);
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return err;
@@ -95,14 +95,14 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 		/* A limit set anew is for the thaw. */
 		tapxfer_queue_close(&ho->ho_queues[i]);
 	}
-	tapxfer_shadow_open(ho);
+	tapxfer_apply_open(ho);
 	WRITE_ONCE(ho->ho_fence, 0);
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_fence_lower(&ho->ho_queues[i]);
 	ho->ho_state = TAPXFER_STATE_READY;
 	ho->ho_ready_at = ktime_get_ns();
 	tapxfer_event(ho, TAPXFER_EVENT_READY);
-	tapxfer_shadow_end(ho);
+	tapxfer_apply_end(ho);
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return 0;
@@ -153,7 +153,7 @@ int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
 			return err;
 	}
 	tapxfer_end_locked(ho, TAPXFER_EVENT_THAWED, reply);
-	tapxfer_shadow_end(ho);
+	tapxfer_apply_end(ho);
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * One handover from its prepare to its last reference, and everybody who acts on
- * it at once: kmod/handover.c, steps.c, claim.c, shadow.c, ready.c, drain.c,
- * notifier.c.
+ * it at once: kmod/handover.c, steps.c, claim.c, shadow.c, apply.c, ready.c,
+ * drain.c, notifier.c.
  *
  *	command		callers who have the token: freeze (with the hold),
  *			claim, pass, ready, thaw, drain, in any order
@@ -490,7 +490,7 @@ inline undo_queue() {
 	fi
 }
 
-/* tapxfer_shadow_apply() */
+/* tapxfer_apply() */
 inline apply() {
 	/* apply_begin() */
 	atomic {

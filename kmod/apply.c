@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Settings applied: what a claimant has recorded, or what was exported.
+ */
+#include <linux/if.h>
+#include <linux/rtnetlink.h>
+#include <linux/uaccess.h>
+
+#include "internal.h"
+
+/**
+ * DOC: applying settings
+ *
+ * ready, or thaw, applies the record (shadow.c) through the driver's own ioctls,
+ * in the context and with the rights of its caller.
+ *
+ * An abort after ready gives the device what was exported before it lets traffic
+ * go on, in the memory of whoever aborts. It never depends on that: where it
+ * does not work, or another command is under way, the settings stay and the event
+ * names it; a second abort does not wait; and the deadline is drawn near, so that
+ * traffic goes on within a second even if the caller stalls in its own memory, or
+ * somebody keeps rtnl. The deadline itself has no process's memory to do it in.
+ *
+ * Unhappy paths: an attach can fail in the driver, so queues come first, and are
+ * put back when one fails; what cannot be put back is named at the end of the
+ * claim, and set anew by the next thaw. The rest can fail only when the caller's
+ * memory goes away under the ioctl. A setter that comes while the record is being
+ * applied waits, and is then the driver's or the record's.
+ *
+ * An abort, the deadline and the claimant's exit do not wait for a record that is
+ * being applied. What has not been by then is not any more: each step looks,
+ * after it has waited for rtnl, which others may keep for long. The ioctl that
+ * is in the driver by then gets through.
+ */
+
+/*
+ * Whether the claim, or what shall be restored, is not over yet; if so, whoever
+ * ends it sees that @stale may be in force.
+ */
+static bool apply_go_on(struct tapxfer_handover *ho, unsigned long stale)
+{
+	bool go_on;
+
+	/* Wait here, and not in the driver, where an end is not seen. */
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+	go_on = ho->ho_state == ho->ho_shadow.s_state;
+	if (go_on)
+		ho->ho_shadow.s_stale |= stale;
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return go_on;
+}
+
+static int move_ask(bool detach, const struct tapxfer_scratch *scratch)
+{
+	struct ifreq ifr = {
+		.ifr_flags = detach ? IFF_DETACH_QUEUE : IFF_ATTACH_QUEUE,
+	};
+
+	if (copy_to_user((void __user *)scratch->addr, &ifr, sizeof(ifr)))
+		return -EFAULT;
+	return 0;
+}
+
+static int move_queue(struct tapxfer_queue *q, bool detach,
+		      const struct tapxfer_scratch *scratch)
+{
+	u32 flags;
+	int err;
+
+	/* The driver's purge would find what a vhost backend gave back. */
+	tapxfer_queue_fold(q);
+	err = tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
+
+	/* With a socket filter the driver says that it attached a queue when it
+	 * did not, and the other way round.
+	 */
+	if (tapxfer_probe_flags(q->q_file, scratch, &flags))
+		return err;
+	if (detach == !!(flags & IFF_DETACH_QUEUE))
+		return 0;
+	return err ?: -EIO;
+}
+
+/* Move one queue to where it shall be; 1 when it had to be moved. */
+static int apply_queue(struct tapxfer_queue *q,
+		       const struct tapxfer_scratch *scratch)
+{
+	u32 flags;
+	int err;
+
+	err = tapxfer_probe_flags(q->q_file, scratch, &flags);
+	if (err)
+		return err;
+	if (q->q_shadow_detached == !!(flags & IFF_DETACH_QUEUE))
+		return 0;
+	/* Who stalls here does so before the last look whether to go on. */
+	err = move_ask(q->q_shadow_detached, scratch);
+	if (err)
+		return err;
+	if (!apply_go_on(q->q_ho, TAPXFER_SHADOW_QUEUES))
+		return -ECANCELED;
+	return move_queue(q, q->q_shadow_detached, scratch) ?: 1;
+}
+
+/*
+ * Back to where they were, also when the claim is over: then all the more so.
+ * That takes the caller's memory, which may have gone: then what is in force is
+ * not what was exported, and stays named.
+ */
+static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
+			const struct tapxfer_shadow *sh,
+			const struct tapxfer_scratch *scratch)
+{
+	bool undone = true;
+
+	while (n--) {
+		struct tapxfer_queue *q = &ho->ho_queues[n];
+
+		if (q->q_moved &&
+		    (move_ask(!q->q_shadow_detached, scratch) ||
+		     move_queue(q, !q->q_shadow_detached, scratch)))
+			undone = false;
+		q->q_moved = false;
+	}
+	if (!undone || (sh->s_stale & TAPXFER_SHADOW_QUEUES))
+		return;
+	mutex_lock(&ho->ho_lock);
+	ho->ho_shadow.s_stale &= ~TAPXFER_SHADOW_QUEUES;
+	mutex_unlock(&ho->ho_lock);
+}
+
+static int apply_queues(struct tapxfer_handover *ho,
+			const struct tapxfer_shadow *sh,
+			const struct tapxfer_scratch *scratch)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		err = apply_queue(&ho->ho_queues[i], scratch);
+		ho->ho_queues[i].q_moved = err > 0;
+		if (err < 0) {
+			undo_queues(ho, i, sh, scratch);
+			return err;
+		}
+	}
+	return 0;
+}
+
+static int apply_ioctl(struct tapxfer_handover *ho, unsigned int cmd,
+		       unsigned long arg)
+{
+	if (!apply_go_on(ho, 0))
+		return -ECANCELED;
+	return tapxfer_fence_tun_ioctl(ho->ho_queues[0].q_file, cmd, arg);
+}
+
+static int apply_int(struct tapxfer_handover *ho, unsigned int cmd, int val,
+		     const struct tapxfer_scratch *scratch)
+{
+	if (put_user(val, (int __user *)scratch->addr))
+		return -EFAULT;
+	return apply_ioctl(ho, cmd, scratch->addr);
+}
+
+static int apply_device(struct tapxfer_handover *ho,
+			const struct tapxfer_shadow *sh,
+			const struct tapxfer_scratch *scratch)
+{
+	int err = 0;
+
+	if (sh->s_set & TAPXFER_SHADOW_HDR_SZ)
+		err = apply_int(ho, TUNSETVNETHDRSZ, sh->s_hdr_sz, scratch);
+	if (!err && (sh->s_set & TAPXFER_SHADOW_LE))
+		err = apply_int(ho, TUNSETVNETLE, sh->s_le, scratch);
+	if (!err && (sh->s_set & TAPXFER_SHADOW_BE))
+		err = apply_int(ho, TUNSETVNETBE, sh->s_be, scratch);
+	if (!err && (sh->s_set & TAPXFER_SHADOW_NO_STEERING))
+		err = apply_int(ho, TUNSETSTEERINGEBPF, -1, scratch);
+	if (!err && (sh->s_set & TAPXFER_SHADOW_NO_FILTER))
+		err = apply_int(ho, TUNSETFILTEREBPF, -1, scratch);
+	if (!err && (sh->s_set & TAPXFER_SHADOW_SNDBUF))
+		err = apply_int(ho, TUNSETSNDBUF, sh->s_sndbuf, scratch);
+	if (!err && (sh->s_set & TAPXFER_SHADOW_OFFLOADS))
+		err = apply_ioctl(ho, TUNSETOFFLOAD, sh->s_offloads);
+	return err;
+}
+
+/* Whether there is anything to apply; setters wait from now on. */
+static bool apply_begin(struct tapxfer_handover *ho, struct tapxfer_shadow *sh)
+{
+	unsigned int i;
+	bool any;
+
+	mutex_lock(&ho->ho_lock);
+	*sh = ho->ho_shadow;
+	any = sh->s_set || sh->s_stale;
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		struct tapxfer_queue *q = &ho->ho_queues[i];
+
+		any |= q->q_shadow_detached != q->q_detached;
+	}
+	/* The claimant may have exited, and its record with it. */
+	any &= ho->ho_state == TAPXFER_STATE_CLAIMED;
+	/* What changes by this task's hand is no violation. */
+	ho->ho_setter = current;
+	ho->ho_shadow.s_state = TAPXFER_STATE_CLAIMED;
+	WRITE_ONCE(ho->ho_shadow.s_applying, true);
+	mutex_unlock(&ho->ho_lock);
+	return any;
+}
+
+/*
+ * Something of the record stays with the device from here on: whoever ends the
+ * claim sees that. False when it is over.
+ */
+static bool apply_commit(struct tapxfer_handover *ho,
+			 const struct tapxfer_shadow *sh)
+{
+	bool claimed;
+
+	mutex_lock(&ho->ho_lock);
+	claimed = ho->ho_state == TAPXFER_STATE_CLAIMED;
+	if (claimed)
+		ho->ho_shadow.s_stale |= sh->s_set | TAPXFER_SHADOW_QUEUES;
+	mutex_unlock(&ho->ho_lock);
+	return claimed;
+}
+
+/**
+ * tapxfer_apply - give the device what was recorded
+ * @ho: the handover, its command begun, claimed
+ * @extack: for errors
+ *
+ * Setters wait until tapxfer_apply_end(), which must follow.
+ *
+ * Context: in the calling process, whose memory is used; takes rtnl.
+ * Return: 0 or an errno; -ECANCELED when the claim ended meanwhile.
+ */
+int tapxfer_apply(struct tapxfer_handover *ho,
+		  struct netlink_ext_ack *extack)
+{
+	struct tapxfer_scratch scratch;
+	struct tapxfer_shadow sh;
+	int err;
+
+	if (!apply_begin(ho, &sh))
+		return 0;
+	err = tapxfer_scratch_get(&scratch, extack);
+	if (err)
+		return err;
+
+	err = apply_queues(ho, &sh, &scratch);
+	if (err) {
+		NL_SET_ERR_MSG(extack,
+			       "the driver does not attach or detach a queue as the claimant asked, abort");
+	} else if (!apply_commit(ho, &sh)) {
+		undo_queues(ho, ho->ho_nqueues, &sh, &scratch);
+		err = -ECANCELED;
+	} else {
+		err = apply_device(ho, &sh, &scratch);
+		if (err)
+			NL_SET_ERR_MSG(extack,
+				       "the driver does not take the claimant's settings, abort");
+	}
+	tapxfer_scratch_put(&scratch);
+	return err;
+}
+
+/**
+ * tapxfer_apply_open - the claimant goes on with settings past the record
+ * @ho: the handover, about to be ready
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_apply_open(struct tapxfer_handover *ho)
+{
+	ho->ho_shadow.s_stale |= TAPXFER_SHADOW_HDR_SZ | TAPXFER_SHADOW_LE |
+				 TAPXFER_SHADOW_OFFLOADS |
+				 TAPXFER_SHADOW_SNDBUF | TAPXFER_SHADOW_QUEUES;
+	if (ho->ho_export.has_vnet_be)
+		ho->ho_shadow.s_stale |= TAPXFER_SHADOW_BE;
+}
+
+/**
+ * tapxfer_apply_end - let setters go on
+ * @ho: the handover
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_apply_end(struct tapxfer_handover *ho)
+{
+	ho->ho_setter = NULL;
+	WRITE_ONCE(ho->ho_shadow.s_applying, false);
+	wake_up_all(&ho->ho_wait);
+}
+
+/* The deadline, but no later than in a second. Under ho_lock. */
+static void restore_hurry(struct tapxfer_handover *ho)
+{
+	long left = ho->ho_deadline_work.timer.expires - jiffies;
+
+	/* It keeps its reference. */
+	if (cancel_delayed_work(&ho->ho_deadline_work))
+		queue_delayed_work(tapxfer_wq, &ho->ho_deadline_work,
+				   clamp_t(long, left, 0, HZ));
+}
+
+static bool restore_begin(struct tapxfer_handover *ho,
+			  struct tapxfer_shadow *sh)
+{
+	bool any;
+
+	mutex_lock(&ho->ho_lock);
+	any = tapxfer_is_frozen(ho) && ho->ho_shadow.s_stale && !ho->ho_busy;
+	if (any) {
+		ho->ho_busy = true;
+		ho->ho_aborting = true;
+		restore_hurry(ho);
+		/* Nobody else is to set anything from here on. */
+		tapxfer_claim_take_back(ho);
+		tapxfer_shadow_begin(ho);
+		*sh = ho->ho_shadow;
+		ho->ho_setter = current;
+		ho->ho_shadow.s_state = TAPXFER_STATE_FROZEN;
+		WRITE_ONCE(ho->ho_shadow.s_applying, true);
+	}
+	mutex_unlock(&ho->ho_lock);
+	return any;
+}
+
+/*
+ * All queues that can be: one does not have to fail for another, and none goes
+ * back to where the claimant had it. That would be a detach of a queue with held
+ * packets, which the driver purges if they are let go by then.
+ */
+static int restore_queues(struct tapxfer_handover *ho,
+			  const struct tapxfer_scratch *scratch)
+{
+	unsigned int i;
+	int err, first = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		err = apply_queue(&ho->ho_queues[i], scratch);
+		if (err < 0 && !first)
+			first = err;
+		if (err == -ECANCELED)
+			break;
+	}
+	return first;
+}
+
+/**
+ * tapxfer_apply_restore - give the device what was exported, before an abort
+ * @ho: the handover; nothing is done when no claimant has got as far as ready, or
+ *	a command is under way
+ *
+ * Context: in the calling process, whose memory is used; takes rtnl.
+ * Return: true when tapxfer_handover_done() has to follow the abort.
+ */
+bool tapxfer_apply_restore(struct tapxfer_handover *ho)
+{
+	struct tapxfer_scratch scratch;
+	struct tapxfer_shadow sh;
+	unsigned int i;
+	int err, queues;
+
+	if (!restore_begin(ho, &sh))
+		return false;
+	err = tapxfer_scratch_get(&scratch, NULL);
+	if (!err) {
+		/* One does not have to fail for the other. */
+		queues = restore_queues(ho, &scratch);
+		err = apply_device(ho, &sh, &scratch) ?: queues;
+		tapxfer_scratch_put(&scratch);
+	}
+
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+	if (tapxfer_is_live(ho)) {
+		if (!err)
+			ho->ho_shadow.s_stale &= TAPXFER_SHADOW_PROGRAMS;
+		tapxfer_violation_left(ho);
+		/* For the end; the driver sets those of attached queues only,
+		 * and all of them to the same limit.
+		 */
+		for (i = 0; i < ho->ho_nqueues; i++)
+			tapxfer_queue_restore_sndbuf(&ho->ho_queues[i]);
+	}
+	tapxfer_apply_end(ho);
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return true;
+}
