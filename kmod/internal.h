@@ -258,8 +258,6 @@ struct tapxfer_shadow {
  * Pointers are compared, and never followed.
  *
  * @settings: the rest of what was exported
- * @ids: owner and group in @settings are what they are, and not what they are
- *	called in a user namespace that may have no name for them
  * @sndbuf: a send buffer limit was set that frozen sockets do not have
  */
 struct tapxfer_seen {
@@ -274,7 +272,6 @@ struct tapxfer_seen {
 	bool			carrier;
 	unsigned int		queues;
 	struct tapxfer_dev_state settings;
-	bool			ids;
 	bool			sndbuf;
 };
 

@@ -62,17 +62,15 @@ static void see_settings(struct tapxfer_handover *ho,
 	unsigned int i;
 
 	/* It is asked for a whole reply, which does not fail for its size. */
-	if (tapxfer_dev_state(ho->ho_dev, ho->ho_info, st)) {
+	if (tapxfer_dev_state(ho->ho_dev, ho->ho_info, st))
 		*st = ho->ho_seen.settings;
-		seen->ids = ho->ho_seen.ids;
-	} else {
+	else
 		seen->queues = st->num_queues + st->num_detached;
-		seen->ids = current_user_ns() == &init_user_ns;
-	}
-	if (!seen->ids) {
+	/* What is known stays known. */
+	if (!st->ids) {
 		st->owner = ho->ho_seen.settings.owner;
 		st->group = ho->ho_seen.settings.group;
-		seen->ids = ho->ho_seen.ids;
+		st->ids = ho->ho_seen.settings.ids;
 	}
 	for (i = 0; i < ho->ho_nqueues; i++)
 		seen->sndbuf |= READ_ONCE(ho->ho_queues[i].q_sk->sk_sndbuf);
@@ -94,13 +92,20 @@ static void see(struct tapxfer_handover *ho, struct tapxfer_seen *seen)
 	see_settings(ho, seen);
 }
 
+/* What its owner is called elsewhere proves nothing. */
+static bool owner_differs(const struct tapxfer_dev_state *a,
+			  const struct tapxfer_dev_state *b)
+{
+	return a->ids && b->ids && (!uid_eq(a->owner, b->owner) ||
+				    !gid_eq(a->group, b->group));
+}
+
 static bool settings_differ(const struct tapxfer_seen *a,
 			    const struct tapxfer_seen *b)
 {
 	const struct tapxfer_dev_state *s = &a->settings, *t = &b->settings;
 
-	if (a->ids && (!uid_eq(s->owner, t->owner) ||
-		       !gid_eq(s->group, t->group)))
+	if (owner_differs(s, t))
 		return true;
 	/* A queue that was opened is told apart from one that was attached. */
 	if (a->queues == b->queues && s->num_detached != t->num_detached)
@@ -223,14 +228,6 @@ int tapxfer_violation_ask(struct tapxfer_handover *ho,
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return over ?: err;
-}
-
-/* As exported; what its owner is called elsewhere proves nothing. */
-static bool owner_differs(const struct tapxfer_dev_state *st,
-			  const struct tapxfer_dev_state *was)
-{
-	return st->ids && was->ids && (!uid_eq(st->owner, was->owner) ||
-				       !gid_eq(st->group, was->group));
 }
 
 /**
