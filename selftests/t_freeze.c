@@ -23,6 +23,7 @@
 #include "genl.h"
 #include "net.h"
 #include "tap.h"
+#include "tun_ioctl.h"
 #include "util.h"
 #include "waiter.h"
 #include "xfer.h"
@@ -482,19 +483,10 @@ static const unsigned long int_getters[] = {
 	TUNGETFEATURES, TUNGETSNDBUF, TUNGETVNETHDRSZ, TUNGETVNETLE,
 };
 
-/* ioctl(2) as a 32-bit program calls it: compat_ioctl; -errno. */
+/* As a 32-bit program calls it: compat_ioctl. */
 static int ioctl_32(int fd, unsigned long cmd, void *arg)
 {
-#ifdef __x86_64__
-	int ret;
-
-	asm volatile("int $0x80" : "=a" (ret) :
-		     "a" (54), "b" (fd), "c" (cmd), "d" (arg) :
-		     "memory", "r8", "r9", "r10", "r11");
-	return ret;
-#else
-	return ioctl(fd, cmd, arg) ? -errno : 0;
-#endif
+	return tun_ioctl_32(fd, cmd, (unsigned long)arg);
 }
 
 static int ioctl_64(int fd, unsigned long cmd, void *arg)
