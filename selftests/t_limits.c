@@ -280,8 +280,9 @@ TEST_F(limits, that_a_prepare_exceeds_refuse_it)
 {
 	struct tap other;
 	struct xfer x2;
-	unsigned int i;
+	unsigned int i, j;
 	uint64_t need;
+	long users;
 
 	ASSERT_EQ(0, xfer_open(&x2));
 	ASSERT_EQ(0, tap_open(&other, "tap1", variant->queues, TAP_VM));
@@ -311,6 +312,21 @@ TEST_F(limits, that_a_prepare_exceeds_refuse_it)
 		EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
 		EXPECT_EQ(0, xfer_begin_raw(&x2, &self->g, &other,
 					    TAPXFER_CMD_FREEZE, 1000, 0, 0));
+		EXPECT_EQ(0, param_restore(&self->param));
+
+		/* two, time after time, while one keeps the account */
+		ASSERT_EQ(0, param_set(&self->param, reserve[i].param,
+				       2 * need));
+		users = module_users();
+		for (j = 0; j < 3; j++) {
+			EXPECT_EQ(0, xfer_begin_raw(&self->x, &self->g,
+						    &self->tap,
+						    TAPXFER_CMD_PREPARE, 1000,
+						    0, 0));
+			ASSERT_EQ(0, xfer_abort(&self->x));
+			EXPECT_TRUE(wait_until(module_users() == users,
+					       SOON_MS));
+		}
 		ASSERT_EQ(0, xfer_abort(&x2));
 		EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
 		EXPECT_EQ(0, param_restore(&self->param));
