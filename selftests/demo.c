@@ -19,6 +19,7 @@
 
 #include "demo_ctl.h"
 #include "util.h"
+#include "xfer.h"
 
 #define MS		UINT64_C(1000000)	/* in ns */
 #define ANSWER_MS	SOON_MS
@@ -27,7 +28,6 @@
 #define AFTER_US	1000000
 #define STOPPED_MAX	(scaled_ms(20000) * MS)
 #define SETTLE_MAX	(SOON_MS * MS)
-#define DEADLINE_MS	scaled_ms(60000)
 #define FD_HIGH		16	/* above all that a program finds open */
 
 /**
@@ -404,7 +404,7 @@ static void hold(void)
 	struct tapxfer_opts opts = {
 		.size = sizeof(opts),
 		.set = TAPXFER_OPT_DEADLINE,
-		.deadline = DEADLINE_MS,
+		.deadline = XFER_PATIENCE_MS,
 	};
 	struct tapxfer_info *ho;
 	size_t n;
