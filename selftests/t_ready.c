@@ -402,6 +402,41 @@ TEST_F(ready, an_abort_goes_by_what_the_driver_did)
 	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNDETACHFILTER, 0));
 }
 
+static long agent_attach(struct agent_self *self, long queue, long attach)
+{
+	return tap_detach(self->tap.fds[queue], !attach);
+}
+
+/* So do ready and thaw: a claimant is not told that it has what it has not. */
+TEST_F(ready, fails_where_the_driver_does_not_do_as_it_was_asked)
+{
+	struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, ~0U);
+	struct sock_fprog prog = { .len = 1, .filter = &all };
+	int err;
+
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNATTACHFILTER, &prog));
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], false));
+	err = is_detached(self->tap.fds[1]) ? -EIO : 0;
+	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
+	CLAIM();
+	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, 20));
+	ASSERT_EQ(0, TARGET(agent_attach, 1, true));
+	EXPECT_EQ(err, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
+	if (err) {
+		EXPECT_EQ(err, TARGET(agent_thaw, TAPXFER_THAW_SHARED, 0));
+		EXPECT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));
+		EXPECT_TRUE(is_detached(self->tap.fds[1]));
+		EXPECT_NE(20, hdr_of(&self->tap));
+		EXPECT_NOTHING_PASSES();
+		/* without that, the rest can be had */
+		ASSERT_EQ(0, TARGET(agent_attach, 1, false));
+	}
+	EXPECT_EQ(0, TARGET(agent_thaw, TAPXFER_THAW_SHARED, 0));
+	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNDETACHFILTER, 0));
+	EXPECT_ALL(20);
+}
+
 /* Also that of a queue that is detached, whom the driver passes over. */
 TEST_F(ready, an_abort_puts_each_send_buffer_limit_back)
 {
