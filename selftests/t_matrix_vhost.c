@@ -23,16 +23,17 @@ static int nothing(struct matrix *m, int *err)
 
 /*
  * The guest stops before the hold, and with it the buffers that it offers: vhost
- * takes packets and has nowhere to put them. Without a handover it gives them
- * back to the driver's ring, and they are lost if that has no room: it has.
+ * takes packets and has nowhere to put them. Before the hold it gives them back to
+ * the driver's ring, and they are lost if that has no room: it has.
  */
 static int attach_and_stop_guest(struct matrix *m)
 {
 	if (attach_first(m) || matrix_catch_up(m) || matrix_guest(m, false))
 		return -1;
-	if (m->state)
+	if (m->state >= TAPXFER_STATE_HOLDING)
 		matrix_resume(m);
-	if (matrix_burst(m, m->state ? 2 * TAP_RING : TAP_RING))
+	if (matrix_burst(m, m->state >= TAPXFER_STATE_HOLDING ? 2 * TAP_RING :
+								TAP_RING))
 		return -1;
 	MUST(wait_until(TELL(m, source, vmm_vhost_used, 0, 0) == VHOST_RING,
 			SOON_MS));

@@ -410,7 +410,8 @@ static long agent_attach(struct agent_self *self, long queue, long attach)
 /* So do ready and thaw: a claimant is not told that it has what it has not. */
 TEST_F(ready, fails_where_the_driver_does_not_do_as_it_was_asked)
 {
-	struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, ~0U);
+	/* where the target has it, too: the driver copies it anew */
+	static struct sock_filter all = BPF_STMT(BPF_RET | BPF_K, ~0U);
 	struct sock_fprog prog = { .len = 1, .filter = &all };
 	int err;
 
@@ -418,7 +419,8 @@ TEST_F(ready, fails_where_the_driver_does_not_do_as_it_was_asked)
 	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
 	ASSERT_EQ(0, tap_detach(self->tap.fds[1], false));
 	err = is_detached(self->tap.fds[1]) ? -EIO : 0;
-	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
+	if (!err)
+		ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
 	CLAIM();
 	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, 20));
 	ASSERT_EQ(0, TARGET(agent_attach, 1, true));
