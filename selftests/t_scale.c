@@ -99,7 +99,7 @@ static int count_frozen(const struct tapxfer_info *info, void *data)
 	return 0;
 }
 
-TEST_F_TIMEOUT(scale, devices_64_frozen_at_once, 50)
+TEST_F_TIMEOUT(scale, devices_64_frozen_at_once, 120)
 {
 	struct sender s[64];
 	struct tally t;
