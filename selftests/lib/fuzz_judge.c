@@ -345,6 +345,11 @@ static void step(struct fuzz *f, struct fuzz_ho *ho, int actor,
 		ho->claimant = actor;
 		ho->vague = false;
 		ho->sndbuf = 0;
+		/* What a ready claimant has left, a thaw puts back; the
+		 * deadline does not.
+		 */
+		if (ho->ready)
+			f->devs[ho->dev].sndbuf = 0;
 		break;
 	case TAPXFER_CMD_PASS:
 		ho->claimant = actor_of(f, fuzz_view_u32(v,
@@ -354,12 +359,21 @@ static void step(struct fuzz *f, struct fuzz_ho *ho, int actor,
 		break;
 	case TAPXFER_CMD_READY:
 		ho->state = TAPXFER_STATE_READY;
+		if (!ho->ready)
+			ho->before = f->devs[ho->dev].sndbuf;
+		ho->ready = true;
 		applied(f, ho);
 		break;
 	case TAPXFER_CMD_THAW:
 		applied(f, ho);
-		/* fallthrough */
+		ho->state = TAPXFER_STATE_DRAINING;
+		fuzz_ho_end(f, ho);
+		break;
 	case TAPXFER_CMD_ABORT:
+		/* unless the claimant's end or the deadline came first */
+		if (ho->ready)
+			f->devs[ho->dev].sndbuf = fuzz_unsure(ho) ? 0 :
+								    ho->before;
 		ho->state = TAPXFER_STATE_DRAINING;
 		fuzz_ho_end(f, ho);
 		break;

@@ -31,6 +31,8 @@ struct fuzz_ho {
 	int64_t ends;		/* the deadline */
 	/* recorded settings of the claimant's, 0: none */
 	int sndbuf;
+	bool ready;		/* it was, so an abort puts back what there was */
+	int before;		/* of the device's before that, 0: not known */
 };
 
 struct fuzz_dev {
