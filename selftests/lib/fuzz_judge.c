@@ -91,6 +91,18 @@ static int file_of(struct fuzz *f, int actor, const struct fuzz_dev *dev,
 	return -1;
 }
 
+/* Whether it is one that a claim gave to the actor: of some device's */
+static bool is_claimed(const struct fuzz *f, int actor, int fd)
+{
+	const struct actor_desk *desk = f->actors[actor].desk;
+	unsigned int i;
+
+	for (i = 0; i < desk->nkept; i++)
+		if (desk->kept[i] == fd)
+			return true;
+	return false;
+}
+
 static const char *wrong_files(struct fuzz *f, int actor,
 			       const struct fuzz_view *v,
 			       const struct fuzz_dev *dev)
@@ -100,6 +112,8 @@ static const char *wrong_files(struct fuzz *f, int actor,
 	int file;
 
 	for (i = 0; i < v->nfds && i < TAP_MAX; i++) {
+		if (is_claimed(f, actor, v->fds[i]))
+			return NULL;
 		file = file_of(f, actor, dev, v->fds[i]);
 		if (file < 0)
 			return "a file that is no queue of the device";
@@ -216,6 +230,7 @@ static const char *wrong_get(struct fuzz *f, int actor,
 {
 	struct fuzz_dev *dev;
 	struct fuzz_ho *ho;
+	int fd;
 
 	if (v->dump || v->cmd == TAPXFER_CMD_CAP_GET)
 		return NULL;
@@ -229,8 +244,9 @@ static const char *wrong_get(struct fuzz *f, int actor,
 	dev = find_dev(f, actor, fuzz_view_u32(v, TAPXFER_A_DEV_IFINDEX));
 	if (!dev)
 		return "no device of that index";
-	if (v->nfds && file_of(f, actor, dev,
-			       fuzz_view_u32(v, TAPXFER_A_DEV_FD)) < 0)
+	fd = fuzz_view_u32(v, TAPXFER_A_DEV_FD);
+	if (v->nfds && file_of(f, actor, dev, fd) < 0 &&
+	    !is_claimed(f, actor, fd))
 		return "a file that is no queue of the device";
 	return NULL;
 }
