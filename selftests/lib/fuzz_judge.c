@@ -146,8 +146,8 @@ static const char *wrong_limits(struct fuzz *f, int actor,
 		memcpy(&value, v->val[attrs[i]], i == 2 ? 8 : 4);
 		if (!value)
 			return "a limit of 0";
-		/* root's are 16, 30 and 64 times as large */
-		if (value > allowed[i] * (actor == ACTOR_ROOT ? 64 : 1))
+		/* an administrator's are 16, 30 and 64 times as large */
+		if (value > allowed[i] * (actor == ACTOR_NOBODY ? 1 : 64))
 			return "a limit above what the sender may ask for";
 	}
 	return NULL;
