@@ -325,26 +325,29 @@ int tapxfer_request_timeout(const struct sk_buff *skb, struct genl_info *info,
  * @ho: the handover that it shall end
  * @info: the request, parsed
  *
- * Return: 0 or -EPERM.
+ * Return: 0, -EPERM, or -ENOENT when it has ended and let go of the device.
  */
 int tapxfer_request_check_abort(struct sk_buff *skb,
 				struct tapxfer_handover *ho,
 				struct genl_info *info)
 {
-	bool admin;
+	int err = 0;
 
 	if (info->attrs[TAPXFER_A_HANDOVER_TOKEN])
 		return check_token(ho, info);
 
-	/* The device may be moved, and the namespace that it left be deleted. */
 	mutex_lock(&ho->ho_lock);
+	/* The device may be moved, and the namespace that it left be deleted. */
 	rcu_read_lock();
-	admin = ho->ho_dev && caller_is_admin(skb, dev_net(ho->ho_dev));
+	if (!ho->ho_dev) {
+		NL_SET_ERR_MSG(info->extack, "the handover has ended");
+		err = -ENOENT;
+	} else if (!caller_is_admin(skb, dev_net(ho->ho_dev))) {
+		NL_SET_ERR_MSG(info->extack,
+			       "abort needs the token, or CAP_NET_ADMIN in the device's netns");
+		err = -EPERM;
+	}
 	rcu_read_unlock();
 	mutex_unlock(&ho->ho_lock);
-	if (admin)
-		return 0;
-	NL_SET_ERR_MSG(info->extack,
-		       "abort needs the token, or CAP_NET_ADMIN in the device's netns");
-	return -EPERM;
+	return err;
 }

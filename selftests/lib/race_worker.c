@@ -100,12 +100,12 @@ static int find_live(const struct tapxfer_info *info, void *data)
 static void abort_unknown(struct worker *w, int dev)
 {
 	struct search s = { .ifindex = w->r->taps[dev].ifindex };
+	int err;
 
 	if (tapxfer_handover_list(w->x.tx, find_live, &s) || !s.id)
 		return;
-	race_count(w->r, RACE_ABORT_ADMIN,
-		   tapxfer_abort(w->x.tx, s.id, NULL, NULL),
-		   xfer_why(&w->x));
+	err = tapxfer_abort(w->x.tx, s.id, NULL, NULL);
+	race_count(w->r, RACE_ABORT_ADMIN, err, xfer_why(&w->x));
 }
 
 static void begin(struct worker *w, int dev)
