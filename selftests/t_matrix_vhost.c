@@ -21,6 +21,26 @@ static int nothing(struct matrix *m, int *err)
 	return 0;
 }
 
+#define SOME	32	/* packets: of each flow some */
+
+static long vhost_used(struct matrix *m)
+{
+	return TELL(m, source, vmm_vhost_used, 0, 0);
+}
+
+/* Before the hold: what is left over has room in the driver's ring. */
+static int fill_vhost(struct matrix *m)
+{
+	long used;
+
+	while ((used = vhost_used(m)) != VHOST_RING) {
+		if (matrix_burst(m, SOME))
+			return -1;
+		MUST(wait_until(vhost_used(m) != used, SOON_MS));
+	}
+	return matrix_burst(m, SOME);
+}
+
 /*
  * The guest stops before the hold, and with it the buffers that it offers: vhost
  * takes packets and has nowhere to put them. Before the hold it gives them back to
@@ -30,13 +50,12 @@ static int attach_and_stop_guest(struct matrix *m)
 {
 	if (attach_first(m) || matrix_catch_up(m) || matrix_guest(m, false))
 		return -1;
-	if (m->state >= TAPXFER_STATE_HOLDING)
-		matrix_resume(m);
-	if (matrix_burst(m, m->state >= TAPXFER_STATE_HOLDING ? 2 * TAP_RING :
-								TAP_RING))
+	if (m->state < TAPXFER_STATE_HOLDING)
+		return fill_vhost(m);
+	matrix_resume(m);
+	if (matrix_burst(m, 2 * TAP_RING))
 		return -1;
-	MUST(wait_until(TELL(m, source, vmm_vhost_used, 0, 0) == VHOST_RING,
-			SOON_MS));
+	MUST(wait_until(vhost_used(m) == VHOST_RING, SOON_MS));
 	return 0;
 }
 
