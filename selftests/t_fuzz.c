@@ -130,7 +130,7 @@ static void send_some(struct rng *r, int actor, unsigned int count)
 	/* What ends a handover, or applies settings, would do it unseen. */
 	d->clog = fuzz.straight && m.cmd >= TAPXFER_CMD_PREPARE &&
 		  m.cmd <= TAPXFER_CMD_CLAIM && rng_chance(r, 8);
-	fuzz_exchange(&fuzz, actor, count);
+	fuzz_exchange(&fuzz, actor);
 	d->clog = false;
 }
 
@@ -141,7 +141,7 @@ static int send_one(int actor, const struct fuzz_msg *m)
 	d->len = fuzz_msg_put(m, d->datagram, 0, fuzz.seq++);
 	d->keep = false;
 	fuzz.straight = false;
-	fuzz_exchange(&fuzz, actor, 1);
+	fuzz_exchange(&fuzz, actor);
 	return fuzz.err;
 }
 

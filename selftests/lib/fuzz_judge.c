@@ -491,7 +491,11 @@ static void refuse_one(struct fuzz *f, int actor, const struct fuzz_view *v,
 
 /* -- answers ----------------------------------------------------------------- */
 
+#define ANSWERS	(4 * FUZZ_BATCH)	/* messages may be cut in pieces */
+
 struct answer {
+	uint32_t seq;		/* of the message, which may be a random one */
+	bool twice;		/* of another one, too: not known whose it is */
 	bool seen;
 	int err;
 	char text[256];
@@ -536,11 +540,23 @@ static void look_for_tokens(struct fuzz *f, int actor, const uint8_t *data,
 			fuzz_fail(f, actor, "an answer has a token");
 }
 
-static void read_answers(struct fuzz *f, int actor, uint32_t first,
-			 unsigned int count, struct answer ans[])
+static struct answer *answer_to(struct answer ans[], unsigned int n,
+				uint32_t seq)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (ans[i].seq == seq)
+			return &ans[i];
+	return NULL;
+}
+
+static void read_answers(struct fuzz *f, int actor, struct answer ans[],
+			 unsigned int n)
 {
 	const uint8_t *data = NULL;
 	const struct nlmsghdr *nlh;
+	struct answer *to;
 	size_t size;
 
 	while ((data = actor_answer(&f->actors[actor], data, &size))) {
@@ -549,15 +565,14 @@ static void read_answers(struct fuzz *f, int actor, uint32_t first,
 		look_for_tokens(f, actor, data, size);
 		for (nlh = (void *)data; mnl_nlmsg_ok(nlh, len);
 		     nlh = mnl_nlmsg_next(nlh, &len)) {
-			uint32_t i = nlh->nlmsg_seq - first;
-
-			if (i >= count)
+			to = answer_to(ans, n, nlh->nlmsg_seq);
+			if (!to)
 				continue;
 			if (nlh->nlmsg_type == NLMSG_ERROR ||
 			    nlh->nlmsg_type == NLMSG_DONE)
-				read_ack(f, actor, nlh, &ans[i]);
+				read_ack(f, actor, nlh, to);
 			else
-				ans[i].reply = nlh;
+				to->reply = nlh;
 		}
 	}
 }
@@ -602,12 +617,13 @@ static void judge_one(struct fuzz *f, int actor, const struct fuzz_view *v,
 	}
 }
 
-void fuzz_exchange(struct fuzz *f, int actor, unsigned int count)
+void fuzz_exchange(struct fuzz *f, int actor)
 {
-	static struct answer ans[FUZZ_BATCH];
+	static struct answer ans[ANSWERS];
 	static struct fuzz_view v;
 	struct actor *a = &f->actors[actor];
-	uint32_t first = f->seq - count;
+	struct answer *to;
+	unsigned int n = 0;
 	size_t at = 0;
 
 	f->err = -1;
@@ -622,10 +638,22 @@ void fuzz_exchange(struct fuzz *f, int actor, unsigned int count)
 	}
 	f->overrun = a->desk->overrun;
 	memset(ans, 0, sizeof(ans));
-	read_answers(f, actor, first, count, ans);
+	while (n < ANSWERS && (at = fuzz_view_at(a->desk->datagram,
+						 a->desk->len, at, a->family,
+						 &v))) {
+		to = answer_to(ans, n, v.seq);
+		if (to)
+			to->twice = true;
+		else
+			ans[n++].seq = v.seq;
+	}
+	read_answers(f, actor, ans, n);
 	f->err = ans[0].err;
+	at = 0;
 	while ((at = fuzz_view_at(a->desk->datagram, a->desk->len, at,
-				  a->family, &v)))
-		if (v.seq - first < count)
-			judge_one(f, actor, &v, &ans[v.seq - first]);
+				  a->family, &v))) {
+		to = answer_to(ans, n, v.seq);
+		if (to && !to->twice)
+			judge_one(f, actor, &v, to);
+	}
 }

@@ -74,8 +74,8 @@ struct fuzz {
 	unsigned int failures;
 };
 
-/* Send what is on an actor's desk, @count messages, and judge the answers. */
-void fuzz_exchange(struct fuzz *f, int actor, unsigned int count);
+/* Send what is on an actor's desk, and judge the answers. */
+void fuzz_exchange(struct fuzz *f, int actor);
 /* Something is wrong: say so, with the message. @actor -1: none */
 __attribute__((format(printf, 3, 4)))
 void fuzz_fail(struct fuzz *f, int actor, const char *fmt, ...);
