@@ -46,6 +46,8 @@ static const struct rhashtable_params fence_params = {
 	.key_len		= sizeof(struct file *),
 	.key_offset		= offsetof(struct tapxfer_queue, q_file),
 	.head_offset		= offsetof(struct tapxfer_queue, q_node),
+	/* one device's queues come and go without a resize */
+	.min_size		= 2 * TAPXFER_QUEUES_MAX,
 	.automatic_shrinking	= true,
 };
 
@@ -384,15 +386,21 @@ static long fence_compat_ioctl(struct file *file, unsigned int cmd,
 }
 #endif
 
-/* Take over the operations of a file that tun said is one of its own. */
-static void fence_learn(const struct file *file, const struct socket *sock)
+/*
+ * Take over the operations of a file that tun said is one of its own. False if
+ * they are not those that the fence knows.
+ */
+static bool fence_learn(const struct file *file, const struct socket *sock)
 {
+	bool known;
+
 	/* Pairs with the release below: who sees it set sees fence_fops whole. */
 	if (smp_load_acquire(&fence_tun_fops))
-		return;
+		return true;
 
 	mutex_lock(&fence_learn_lock);
-	if (!fence_tun_fops) {
+	known = fence_tun_fops || tapxfer_selftest_driver(file, sock);
+	if (known && !fence_tun_fops) {
 		/* .owner stays tun's: the last close puts what open got. */
 		fence_fops = *file->f_op;
 		fence_fops.read_iter = fence_read_iter;
@@ -407,6 +415,21 @@ static void fence_learn(const struct file *file, const struct socket *sock)
 		smp_store_release(&fence_tun_fops, file->f_op);
 	}
 	mutex_unlock(&fence_learn_lock);
+	return known;
+}
+
+/**
+ * tapxfer_fence_may_know - whether it is worth while to look a file up
+ * @file: any file
+ *
+ * Return: false for a file that is no tun file.
+ */
+bool tapxfer_fence_may_know(const struct file *file)
+{
+	const struct file_operations *fops = READ_ONCE(file->f_op);
+
+	/* Not the fence's when the claimant is ready. */
+	return fops == &fence_fops || fops == READ_ONCE(fence_tun_fops);
 }
 
 /**
@@ -414,27 +437,20 @@ static void fence_learn(const struct file *file, const struct socket *sock)
  * @file: any file; the caller owns a reference for as long as it uses the
  *	socket
  *
- * Return: the socket or an ERR_PTR(); -EINVAL for a file that is no tun file or
- * is fenced, see tapxfer_fence_is_up().
+ * Return: the socket or an ERR_PTR(); -EINVAL for a file that is no tun file;
+ * -EBUSY when a handover has it, or had it a moment ago; -EPROTONOSUPPORT when
+ * this kernel's tun is not as the module knows it.
  */
 struct socket *tapxfer_fence_socket(struct file *file)
 {
 	struct socket *sock = tun_get_socket(file);
 
-	if (!IS_ERR(sock))
-		fence_learn(file, sock);
+	/* The fence can have gone down since the driver looked. */
+	if (IS_ERR(sock))
+		return tapxfer_fence_may_know(file) ? ERR_PTR(-EBUSY) : sock;
+	if (!fence_learn(file, sock))
+		return ERR_PTR(-EPROTONOSUPPORT);
 	return sock;
-}
-
-/**
- * tapxfer_fence_is_up - whether a file has the fence's operations
- * @file: any file
- *
- * Return: true when a handover has it.
- */
-bool tapxfer_fence_is_up(const struct file *file)
-{
-	return READ_ONCE(file->f_op) == &fence_fops;
 }
 
 /**
@@ -469,7 +485,7 @@ void tapxfer_fence_raise(struct tapxfer_queue *q)
  */
 void tapxfer_fence_lower(struct tapxfer_queue *q)
 {
-	if (tapxfer_fence_is_up(q->q_file))
+	if (READ_ONCE(q->q_file->f_op) == &fence_fops)
 		WRITE_ONCE(q->q_file->f_op, fence_tun_fops);
 }
 

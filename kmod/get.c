@@ -110,7 +110,7 @@ static int dev_get_file(struct genl_info *info,
 	}
 	sock = tapxfer_fence_socket(file);
 	if (IS_ERR(sock)) {
-		err = tapxfer_fence_is_up(file) ? -EBUSY : -EOPNOTSUPP;
+		err = tapxfer_fence_may_know(file) ? -EBUSY : -EOPNOTSUPP;
 		tapxfer_set_err(info->extack, a, err == -EBUSY ?
 				"the file is in a handover, ask for that one's state" :
 				"the file is no tun file");

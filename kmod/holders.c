@@ -136,8 +136,12 @@ static unsigned int holders_polls(struct tapxfer_queue *q, struct pid *group)
 static int holders_descriptor(const void *arg, struct file *file,
 			      unsigned int fd)
 {
-	struct tapxfer_queue *q = tapxfer_fence_find(file);
+	struct tapxfer_queue *q;
 
+	/* Of all that a VMM has open, few are. */
+	if (!tapxfer_fence_may_know(file))
+		return 0;
+	q = tapxfer_fence_find(file);
 	if (q && q->q_ho == arg)
 		q->q_own++;
 	return 0;
@@ -195,9 +199,11 @@ int tapxfer_holders_count(struct tapxfer_handover *ho,
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		struct tapxfer_queue *q = &ho->ho_queues[i];
 
-		others = file_count(q->q_file) - q->q_own -
-			 holders_polls(q, ho->ho_claimant) -
-			 holders_sleepers(q, ho->ho_claimant);
+		others = file_count(q->q_file) - q->q_own;
+		/* Their locks are for what there is to be told apart. */
+		if (others > 0)
+			others -= holders_polls(q, ho->ho_claimant) +
+				  holders_sleepers(q, ho->ho_claimant);
 		q->q_others = max(others, 0L);
 	}
 	return 0;

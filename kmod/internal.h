@@ -75,6 +75,9 @@ struct tapxfer_budget {
 	u64			b_chunk;
 };
 
+/* Slots for what a vhost backend gives back, drivers/vhost/net.c */
+#define RING_RESERVE	64U
+
 /**
  * struct tapxfer_ring - a queue's ring, and what parking it needs
  * @r_ring: the driver's ring
@@ -594,6 +597,7 @@ void tapxfer_queue_restore_sndbuf(struct tapxfer_queue *q);
 void tapxfer_queue_restore_nonblock(struct tapxfer_queue *q);
 
 /* ring.c */
+void tapxfer_ring_close(struct tapxfer_ring *r);
 int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 		      unsigned int len, unsigned int hold,
 		      struct tapxfer_budget *budget,
@@ -638,7 +642,7 @@ int tapxfer_fence_init(void);
 void tapxfer_fence_exit(void);
 struct socket *tapxfer_fence_socket(struct file *file);
 struct tapxfer_queue *tapxfer_fence_find(struct file *file);
-bool tapxfer_fence_is_up(const struct file *file);
+bool tapxfer_fence_may_know(const struct file *file);
 int tapxfer_fence_add(struct tapxfer_queue *q);
 void tapxfer_fence_raise(struct tapxfer_queue *q);
 void tapxfer_fence_lower(struct tapxfer_queue *q);
@@ -720,6 +724,12 @@ unsigned int tapxfer_queue_unsent(const struct tapxfer_queue *q);
 u64 tapxfer_unsent(const struct tapxfer_handover *ho);
 int tapxfer_unsent_wait(struct tapxfer_handover *ho, unsigned int timeout_ms,
 			struct netlink_ext_ack *extack);
+
+/* selftest.c */
+int tapxfer_selftest_ring(void);
+int tapxfer_selftest_tun(void);
+bool tapxfer_selftest_driver(const struct file *file,
+			     const struct socket *sock);
 
 /* notifier.c */
 int tapxfer_notifier_init(void);

@@ -46,9 +46,10 @@
  * The module's parameters bound each account, root's too; a handover that
  * begins, or a packet that comes, goes by what they are then. By default a user
  * has an eighth of the machine's memory in bytes and a network namespace a
- * quarter. A slot for a packet takes eight bytes. Half of a user's bytes may be
- * arrays, a 16th of the memory, which is a slot for each 128 bytes: 1000 devices of
- * 8 queues, with 16,384 packets a queue, need 16 GiB of memory.
+ * quarter. A slot for a packet takes eight bytes, and an array whole pages. Half
+ * of a user's bytes may be arrays, a 16th of the memory, which is a slot for each
+ * 128 bytes: 1000 devices of 8 queues, with 16,384 packets a queue, need 16 GiB of
+ * memory.
  *
  * A handover counts until it leaves the table, so those that drain do.
  */
@@ -112,7 +113,7 @@ MODULE_PARM_DESC(netns_queues,
  * @a_node: in the list of accounts
  * @a_users: budgets that use it; under accounts_lock
  * @a_kind: of which of the two
- * @a_key: the uid, or the network namespace's cookie
+ * @a_key: the uid, or tapxfer_netns_key()
  * @a_bytes: memory
  * @a_packets: room for packets
  * @a_handovers: handovers
@@ -262,7 +263,8 @@ int tapxfer_budget_init(struct tapxfer_budget *b, const struct net *net,
 			   CHUNK_MAX);
 	b->b_accounts[0] = account_get(TAPXFER_LIMIT_USER,
 				       __kuid_val(current_uid()));
-	b->b_accounts[1] = account_get(TAPXFER_LIMIT_NETNS, net->net_cookie);
+	b->b_accounts[1] = account_get(TAPXFER_LIMIT_NETNS,
+				       tapxfer_netns_key(net));
 	if (!b->b_accounts[0] || !b->b_accounts[1]) {
 		NL_SET_ERR_MSG(extack, "no memory for a handover");
 		return -ENOMEM;

@@ -35,6 +35,8 @@
  * - notifier.c: changes to a device that is being handed over
  * - violation.c: those of them that cannot be refused
  * - unsent.c: what the host still has of what was written
+ * - selftest.c: whether this kernel is one that all this works with
+ * - compat.h, compat.c: what its version is
  * - trace.c, trace.h: tracepoints
  */
 
@@ -47,6 +49,11 @@ static int __init tapxfer_init(void)
 {
 	int err;
 
+	err = tapxfer_selftest_ring();
+	if (!err)
+		err = tapxfer_selftest_tun();
+	if (err)
+		return err;
 	if (!TAPXFER_CAN_UNLOAD)
 		__module_get(THIS_MODULE);
 

@@ -112,7 +112,7 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 	sock = tapxfer_fence_socket(file);
 	ring = tun_get_tx_ring(file);
 	if (IS_ERR(sock) || IS_ERR(ring)) {
-		if (tapxfer_fence_is_up(file)) {
+		if (tapxfer_fence_may_know(file)) {
 			NL_SET_ERR_MSG_ATTR(extack, attr,
 					    "the file is in a handover already, end that one first");
 			return -EBUSY;

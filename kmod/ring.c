@@ -2,9 +2,17 @@
 /*
  * Parking a queue's ring.
  */
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
 #include <net/xdp.h>
 
 #include "internal.h"
+
+/* Past that many bytes pages one by one, and not the next power of two of them:
+ * 16384 packets and the reserve are just more than 128 KiB.
+ */
+#define RING_KMALLOC_MAX	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
 
 /**
  * DOC: how a ring is parked
@@ -64,9 +72,6 @@
  * lose what is held: the notifier refuses it.
  */
 
-/* Slots for what a vhost backend gives back, drivers/vhost/net.c */
-#define RING_RESERVE	64U
-
 /* The ring's locks, nested as ptr_ring_resize() nests them. */
 static unsigned long ring_lock(struct ptr_ring *ring)
 	__acquires(&ring->consumer_lock)
@@ -90,8 +95,24 @@ static void ring_unlock(struct ptr_ring *ring, unsigned long flags)
 /* Who asks for too much is told, and a drain asks again: no need to log it. */
 static void **ring_array(unsigned int slots)
 {
-	return kvcalloc(slots, sizeof(void *),
-			GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_ZERO;
+	size_t size = array_size(slots, sizeof(void *));
+
+	/* A tx queue length may be anything; the driver has no such ring either. */
+	if (size > INT_MAX)
+		return NULL;
+	if (size > RING_KMALLOC_MAX)
+		return __vmalloc(size, gfp);
+	return kvmalloc(size, gfp);
+}
+
+/* The memory that such an array takes */
+static size_t ring_array_size(unsigned int slots)
+{
+	size_t size = array_size(slots, sizeof(void *));
+
+	return size > RING_KMALLOC_MAX ? PAGE_ALIGN(size) :
+					 roundup_pow_of_two(size);
 }
 
 /* Consumers clear slots in batches: finish the batch that is begun, or it would
@@ -264,13 +285,28 @@ bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit)
 }
 
 /**
+ * tapxfer_ring_close - let a parked ring take no more, as a limit does
+ * @r: a ring that has packets before its reserve, and room
+ *
+ * For the self-test, whose packets take no memory.
+ */
+void __init tapxfer_ring_close(struct tapxfer_ring *r)
+{
+	unsigned long flags;
+
+	flags = ring_lock(r->r_ring);
+	ring_close(r, ring_fill(r->r_ring));
+	ring_unlock(r->r_ring, flags);
+}
+
+/**
  * tapxfer_ring_init - get ready to park a ring
  * @r: to be filled in
  * @ring: the driver's ring; must outlive @r
  * @len: slots that the device's rings have, if nobody has handed them over: an
  *	earlier handover may be about to give them back
  * @hold: packets that the parked ring shall take, 1 to TAPXFER_HOLD_MAX
- * @budget: to charge for them, and for the room
+ * @budget: to charge for them, and for the room; or NULL: nothing is charged
  * @extack: for errors
  *
  * Return: 0, -EDQUOT or -ENOMEM.
@@ -282,15 +318,20 @@ int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 {
 	unsigned int slots = max_t(unsigned int, READ_ONCE(ring->size),
 				   max(hold, len));
+	/* Twice the reserve, for what tapxfer_ring_fold() does. */
+	unsigned int all = slots + 2 * RING_RESERVE + 1;
 	int err;
 
-	err = tapxfer_budget_reserve(budget, hold,
-				     (slots + 2 * RING_RESERVE + 1) *
-				     sizeof(void *), extack);
-	if (err)
-		return err;
-	/* Twice the reserve, for what tapxfer_ring_fold() does. */
-	r->r_spare = ring_array(slots + 2 * RING_RESERVE + 1);
+	if (budget) {
+		err = tapxfer_budget_reserve(budget, hold, ring_array_size(all),
+					     extack);
+		if (err)
+			return err;
+	} else {
+		/* As if all that may come were paid for. */
+		r->r_charged = U64_MAX;
+	}
+	r->r_spare = ring_array(all);
 	if (!r->r_spare) {
 		NL_SET_ERR_MSG(extack,
 			       "no memory for a queue's ring, ask for a smaller hold");
@@ -330,6 +371,9 @@ int tapxfer_ring_check(struct tapxfer_ring *r)
 
 	if (!tapxfer_ring_fits(r))
 		return -ESTALE;
+	/* There is room for all that may be in it. */
+	if (r->r_ring->size <= (int)r->r_hold)
+		return 0;
 
 	flags = ring_lock(r->r_ring);
 	n = ring_copy(r->r_ring, NULL, r->r_hold);

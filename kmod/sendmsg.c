@@ -31,10 +31,10 @@
  *   copy of its array is all that is needed, and one is never empty-handed: the
  *   array is less than a page, and the caller, a worker or a process in
  *   an ioctl, may wait for memory as it does for the packets themselves. vhost
- *   makes batches of a run that began before sk_sndbuf became zero, 256 packets
- *   or fewer, and of later ones if somebody sets the send buffer through
+ *   makes batches of a run at whose begin sk_sndbuf was INT_MAX, 256 packets or
+ *   fewer: before the freeze, or if somebody sets the send buffer through
  *   another file of the device. Past SEND_KEEP_MAX packets the sender sleeps
- *   until the handover ends.
+ *   until the handover ends, and a VMM that stops its vhost waits for it.
  *
  * At the end the kept batches go to the driver, in order, under q_send_lock;
  * only then is the queue open for what comes after them. A batch that arrives
@@ -60,6 +60,16 @@ struct send_batch {
 	unsigned int		b_num;
 	struct xdp_buff		b_xdp[];
 };
+
+/* What vhost gives and the driver takes: an array of these. The whole of each is
+ * kept, whichever part of it the driver goes by.
+ */
+static_assert(TUN_MSG_PTR == 2 &&
+	      __same_type(((struct tun_msg_ctl *)0)->type, unsigned short) &&
+	      __same_type(((struct tun_msg_ctl *)0)->num, unsigned short) &&
+	      __same_type(((struct tun_msg_ctl *)0)->ptr, void *) &&
+	      sizeof(struct tun_msg_ctl) == 2 * sizeof(void *),
+	      "batches differ from what the fence knows");
 
 /* tun's operations, learnt from the first socket seen, and ours made of them */
 static const struct proto_ops *send_tun_ops;
