@@ -21,6 +21,11 @@
  * traffic goes on within a second even if the caller stalls in its own memory, or
  * somebody keeps rtnl. The deadline itself has no process's memory to do it in.
  *
+ * Most claimants set what was set. What is no different from what was exported is
+ * not applied, nor are the queues asked one by one where none shall move; but once
+ * anything was seen to differ, who knows what the device has: then all that was
+ * recorded is.
+ *
  * Unhappy paths: an attach can fail in the driver, so queues come first, and are
  * put back when one fails; what cannot be put back is named at the end of the
  * claim, and set anew by the next thaw. The rest can fail only when the caller's
@@ -115,6 +120,8 @@ static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
 {
 	bool undone = true;
 
+	if (!(sh->s_set & TAPXFER_SHADOW_QUEUES))
+		return;
 	while (n--) {
 		struct tapxfer_queue *q = &ho->ho_queues[n];
 
@@ -138,6 +145,8 @@ static int apply_queues(struct tapxfer_handover *ho,
 	unsigned int i;
 	int err;
 
+	if (!(sh->s_set & TAPXFER_SHADOW_QUEUES))
+		return 0;
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		err = apply_queue(&ho->ho_queues[i], scratch);
 		ho->ho_queues[i].q_moved = err > 0;
@@ -188,28 +197,82 @@ static int apply_device(struct tapxfer_handover *ho,
 	return err;
 }
 
-/* Whether there is anything to apply; setters wait from now on. */
-static bool apply_begin(struct tapxfer_handover *ho, struct tapxfer_shadow *sh)
+static bool moves_queues(const struct tapxfer_handover *ho)
 {
 	unsigned int i;
-	bool any;
 
-	mutex_lock(&ho->ho_lock);
-	*sh = ho->ho_shadow;
-	any = sh->s_set || sh->s_stale;
 	for (i = 0; i < ho->ho_nqueues; i++) {
-		struct tapxfer_queue *q = &ho->ho_queues[i];
+		const struct tapxfer_queue *q = &ho->ho_queues[i];
 
-		any |= q->q_shadow_detached != q->q_detached;
+		if (q->q_shadow_detached != q->q_detached)
+			return true;
 	}
-	/* The claimant may have exited, and its record with it. */
-	any &= ho->ho_state == TAPXFER_STATE_CLAIMED;
+	return false;
+}
+
+/* As the driver sets it: with the attached queues. */
+static bool has_sndbuf(const struct tapxfer_handover *ho, int sndbuf)
+{
+	unsigned int i;
+
+	for (i = 0; i < ho->ho_nqueues; i++) {
+		const struct tapxfer_queue *q = &ho->ho_queues[i];
+
+		if (!q->q_shadow_detached && q->q_frozen_sndbuf != sndbuf)
+			return false;
+	}
+	return true;
+}
+
+/* What was recorded and is what the device has. Under rtnl and ho_lock. */
+static unsigned long apply_same(const struct tapxfer_handover *ho,
+				const struct tapxfer_shadow *sh)
+{
+	const struct tapxfer_dev_state *st = &ho->ho_export;
+	unsigned long same = 0;
+
+	if (sh->s_hdr_sz == (int)st->vnet_hdr_sz)
+		same |= TAPXFER_SHADOW_HDR_SZ;
+	if (sh->s_le == st->vnet_le)
+		same |= TAPXFER_SHADOW_LE;
+	if (st->has_vnet_be && sh->s_be == st->vnet_be)
+		same |= TAPXFER_SHADOW_BE;
+	if (has_sndbuf(ho, sh->s_sndbuf))
+		same |= TAPXFER_SHADOW_SNDBUF;
+	if ((sh->s_set & TAPXFER_SHADOW_OFFLOADS) &&
+	    tapxfer_dev_offloads_are(ho->ho_dev, sh->s_offloads))
+		same |= TAPXFER_SHADOW_OFFLOADS;
+	return same;
+}
+
+/**
+ * tapxfer_apply_begin - make setters wait
+ * @ho: the handover, its command begun, claimed, and compared with its device
+ * @sh: what has to be applied of the record goes there
+ *
+ * Until tapxfer_apply_end(), which must follow.
+ *
+ * Context: under rtnl and ho_lock.
+ * Return: whether there is anything to apply.
+ */
+bool tapxfer_apply_begin(struct tapxfer_handover *ho,
+			 struct tapxfer_shadow *sh)
+{
+	bool moves = moves_queues(ho);
+
+	*sh = ho->ho_shadow;
+	if (!ho->ho_violated && !sh->s_stale)
+		sh->s_set &= ~apply_same(ho, sh);
+	else if (sh->s_set || sh->s_stale)
+		moves = true;
+	if (moves)
+		sh->s_set |= TAPXFER_SHADOW_QUEUES;
 	/* What changes by this task's hand is no violation. */
-	ho->ho_setter = current;
+	if (sh->s_set)
+		ho->ho_setter = current;
 	ho->ho_shadow.s_state = TAPXFER_STATE_CLAIMED;
 	WRITE_ONCE(ho->ho_shadow.s_applying, true);
-	mutex_unlock(&ho->ho_lock);
-	return any;
+	return sh->s_set;
 }
 
 /*
@@ -224,43 +287,39 @@ static bool apply_commit(struct tapxfer_handover *ho,
 	mutex_lock(&ho->ho_lock);
 	claimed = ho->ho_state == TAPXFER_STATE_CLAIMED;
 	if (claimed)
-		ho->ho_shadow.s_stale |= sh->s_set | TAPXFER_SHADOW_QUEUES;
+		ho->ho_shadow.s_stale |= sh->s_set;
 	mutex_unlock(&ho->ho_lock);
 	return claimed;
 }
 
 /**
  * tapxfer_apply - give the device what was recorded
- * @ho: the handover, its command begun, claimed
+ * @ho: the handover, its command begun
+ * @sh: from tapxfer_apply_begin()
  * @extack: for errors
- *
- * Setters wait until tapxfer_apply_end(), which must follow.
  *
  * Context: in the calling process, whose memory is used; takes rtnl.
  * Return: 0 or an errno; -ECANCELED when the claim ended meanwhile.
  */
-int tapxfer_apply(struct tapxfer_handover *ho,
+int tapxfer_apply(struct tapxfer_handover *ho, const struct tapxfer_shadow *sh,
 		  struct netlink_ext_ack *extack)
 {
 	struct tapxfer_scratch scratch;
-	struct tapxfer_shadow sh;
 	int err;
 
-	if (!apply_begin(ho, &sh))
-		return 0;
-	err = tapxfer_scratch_get(&scratch, extack);
+	err = tapxfer_scratch_get(&scratch, ho->ho_scratch, extack);
 	if (err)
 		return err;
 
-	err = apply_queues(ho, &sh, &scratch);
+	err = apply_queues(ho, sh, &scratch);
 	if (err) {
 		NL_SET_ERR_MSG(extack,
 			       "the driver does not attach or detach a queue as the claimant asked, abort");
-	} else if (!apply_commit(ho, &sh)) {
-		undo_queues(ho, ho->ho_nqueues, &sh, &scratch);
+	} else if (!apply_commit(ho, sh)) {
+		undo_queues(ho, ho->ho_nqueues, sh, &scratch);
 		err = -ECANCELED;
 	} else {
-		err = apply_device(ho, &sh, &scratch);
+		err = apply_device(ho, sh, &scratch);
 		if (err)
 			NL_SET_ERR_MSG(extack,
 				       "the driver does not take the claimant's settings, abort");
@@ -369,7 +428,7 @@ bool tapxfer_apply_restore(struct tapxfer_handover *ho)
 
 	if (!restore_begin(ho, &sh))
 		return false;
-	err = tapxfer_scratch_get(&scratch, NULL);
+	err = tapxfer_scratch_get(&scratch, 0, NULL);
 	if (!err) {
 		/* One does not have to fail for the other. */
 		queues = restore_queues(ho, &scratch);

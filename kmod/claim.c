@@ -123,27 +123,28 @@ static void claim_watch(struct tapxfer_handover *ho, struct pid *pid)
 /**
  * tapxfer_claim_commit - make the caller's thread group the claimant
  * @ho: the handover, its command begun, its files in the caller's table
+ * @attach: it wants the detached queues attached, from the thaw on
  * @extack: for errors
  *
  * Return: 0, -ECANCELED when the handover ended meanwhile, -ESTALE when the
- * device has other queues than were frozen.
+ * device has other queues than were frozen, or an errno of the driver's.
  */
-int tapxfer_claim_commit(struct tapxfer_handover *ho,
+int tapxfer_claim_commit(struct tapxfer_handover *ho, bool attach,
 			 struct netlink_ext_ack *extack)
 {
-	int err;
+	struct tapxfer_dev_state st = {};
+	int unknown, told, err;
 
-	err = tapxfer_violation_ask(ho, extack);
-	if (err)
-		return err;
+	unknown = tapxfer_violation_ask(ho, &st, extack);
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
 	if (err)
 		goto out;
-	tapxfer_violation_look(ho);
-	err = tapxfer_check_queues(ho, extack);
+	told = tapxfer_violation_compare(ho, unknown ? NULL : &st);
+	err = unknown ?: tapxfer_check_count(ho, told, ho->ho_seen.queues,
+					     extack);
 	if (err)
 		goto out;
 	/* Whoever has a descriptor may have changed it since the freeze. */
@@ -152,6 +153,8 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho,
 	ho->ho_claimed_at = ktime_get_ns();
 	claim_watch(ho, get_pid(task_tgid(current)));
 	tapxfer_shadow_begin(ho);
+	if (attach)
+		tapxfer_shadow_attach_all(ho);
 	tapxfer_event(ho, TAPXFER_EVENT_CLAIMED);
 out:
 	mutex_unlock(&ho->ho_lock);

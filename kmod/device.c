@@ -90,24 +90,52 @@ int tapxfer_dev_counts(struct net_device *dev, struct sk_buff *info,
  * TUNSETOFFLOAD as the netdev's features tell it. TUN_F_UFO leaves no trace in
  * any of the kernels served, and TUN_F_USO4 and TUN_F_USO6 share one feature.
  */
-static u32 dev_offloads(const struct net_device *dev)
+static u32 dev_offloads(netdev_features_t features)
 {
 	u32 offloads = 0;
 
-	if (!(dev->features & NETIF_F_HW_CSUM))
+	if (!(features & NETIF_F_HW_CSUM))
 		return 0;
 	offloads |= TUN_F_CSUM;
-	if (dev->features & NETIF_F_TSO)
+	if (features & NETIF_F_TSO)
 		offloads |= TUN_F_TSO4;
-	if (dev->features & NETIF_F_TSO6)
+	if (features & NETIF_F_TSO6)
 		offloads |= TUN_F_TSO6;
-	if (dev->features & NETIF_F_TSO_ECN)
+	if (features & NETIF_F_TSO_ECN)
 		offloads |= TUN_F_TSO_ECN;
 #ifdef TUN_F_USO4
-	if (dev->features & NETIF_F_GSO_UDP_L4)
+	if (features & NETIF_F_GSO_UDP_L4)
 		offloads |= TUN_F_USO4 | TUN_F_USO6;
 #endif
+#ifdef TUN_F_UDP_TUNNEL_GSO
+	if (features & NETIF_F_GSO_UDP_TUNNEL)
+		offloads |= TUN_F_UDP_TUNNEL_GSO;
+	if (features & NETIF_F_GSO_UDP_TUNNEL_CSUM)
+		offloads |= TUN_F_UDP_TUNNEL_GSO_CSUM;
+#endif
 	return offloads;
+}
+
+/**
+ * tapxfer_dev_offloads_are - whether TUNSETOFFLOAD would change nothing
+ * @dev: a tun/tap netdev
+ * @offloads: its argument, which the driver takes
+ *
+ * What it has allowed before may be more than is in use: ethtool turns some off,
+ * and on again.
+ *
+ * Context: under rtnl.
+ */
+bool tapxfer_dev_offloads_are(struct net_device *dev, u32 offloads)
+{
+	const struct net_device_ops *ops = dev->netdev_ops;
+
+	ASSERT_RTNL();
+	offloads &= ~TUN_F_UFO;
+	return ops->ndo_fix_features &&
+	       dev_offloads(dev->features) == offloads &&
+	       dev_offloads(ops->ndo_fix_features(dev, ~(netdev_features_t)0)) ==
+	       offloads;
 }
 
 /*
@@ -190,7 +218,7 @@ int tapxfer_dev_state(struct net_device *dev, struct sk_buff *info,
 	st->mtu = dev->mtu;
 	st->carrier = netif_carrier_ok(dev);
 	st->tx_queue_len = dev->tx_queue_len;
-	st->offloads = dev_offloads(dev);
+	st->offloads = dev_offloads(dev->features);
 	dev_xdp(dev, st);
 	return 0;
 }

@@ -72,6 +72,13 @@ void tapxfer_drain(struct work_struct *work)
 						   struct tapxfer_handover,
 						   ho_drain_work);
 	bool done, over, paused;
+	unsigned int i;
+
+	/* The arrays that the parked ones took the place of: nobody else looks
+	 * at them from the end on.
+	 */
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_ring_free(&ho->ho_queues[i].q_ring);
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
@@ -108,7 +115,8 @@ void tapxfer_drain_start(struct tapxfer_handover *ho)
 {
 	kref_get(&ho->ho_ref);
 	ho->ho_drain_until = jiffies + DRAIN_TIME;
-	queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work, 0);
+	/* Not at once: it takes the locks that whoever ended it still needs. */
+	queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work, DRAIN_PERIOD);
 }
 
 /**

@@ -9,6 +9,13 @@
 #include "internal.h"
 #include "trace.h"
 
+static size_t dev_size(void)
+{
+	/* As many of 32 bits, or of 8, which take the same */
+	return nla_total_size(0) + 20 * nla_total_size(sizeof(u32)) +
+	       nla_total_size(IFNAMSIZ) + nla_total_size(MAX_ADDR_LEN);
+}
+
 /**
  * tapxfer_fill_size - room for the longest reply
  * @nqueues: number of queues in it
@@ -21,15 +28,53 @@ size_t tapxfer_fill_size(unsigned int nqueues)
 		       11 * nla_total_size(sizeof(u32)) +
 		       3 * nla_total_size(sizeof(u8)) +
 		       nla_total_size_64bit(sizeof(u64));
-	size_t dev = nla_total_size(0) +
-		     TAPXFER_A_DEV_MAX * nla_total_size(sizeof(u32)) +
-		     nla_total_size(IFNAMSIZ) + nla_total_size(MAX_ADDR_LEN);
 	size_t handover = TAPXFER_A_HANDOVER_MAX *
 			  nla_total_size_64bit(sizeof(u64)) +
 			  nla_total_size(TAPXFER_TOKEN_LEN) +
 			  nla_total_size(IFNAMSIZ);
 
-	return handover + dev + nqueues * queue;
+	return handover + dev_size() + nqueues * queue;
+}
+
+/**
+ * tapxfer_fill_step_size - room for what has neither device nor queues in it
+ *
+ * An event, or the reply to a step. Netlink copies what has much more room than
+ * it needs.
+ *
+ * Return: bytes, the generic netlink header not counted.
+ */
+size_t tapxfer_fill_step_size(void)
+{
+	/* id, ifindex, state, event, num-queues, claimant, violated */
+	return 7 * nla_total_size(sizeof(u32)) + nla_total_size(IFNAMSIZ) +
+	       nla_total_size(TAPXFER_TOKEN_LEN) +
+	       /* time, held, dropped, blackout, unsent */
+	       5 * nla_total_size_64bit(sizeof(u64));
+}
+
+/**
+ * tapxfer_fill_state_size - room for the reply to freeze and claim
+ * @nqueues: number of queues in it
+ * @fds: with the claimant's descriptors
+ *
+ * Return: bytes, the generic netlink header not counted.
+ */
+size_t tapxfer_fill_state_size(unsigned int nqueues, bool fds)
+{
+	/* index, held, and the descriptor; detached, nonblock */
+	size_t queue = nla_total_size(0) +
+		       (2 + fds) * nla_total_size(sizeof(u32)) +
+		       2 * nla_total_size(sizeof(u8));
+	/* id, ifindex, state, num-queues, violated; held */
+	size_t handover = 5 * nla_total_size(sizeof(u32)) +
+			  nla_total_size(IFNAMSIZ) +
+			  nla_total_size_64bit(sizeof(u64));
+
+	/* Who claims has the token. */
+	if (!fds)
+		handover += nla_total_size(TAPXFER_TOKEN_LEN);
+	return handover + dev_size() + nqueues * queue;
 }
 
 /**
@@ -49,7 +94,7 @@ struct sk_buff *tapxfer_reply_alloc(size_t size)
  * @info: the request
  * @skb: from tapxfer_reply_alloc(), which belongs to the reply, or NULL
  *
- * Return: 0, -ENOMEM or -EMSGSIZE.
+ * Return: 0; or -ENOMEM or -EMSGSIZE, and the reply has none.
  */
 int tapxfer_reply_begin(struct tapxfer_reply *r, struct genl_info *info,
 			struct sk_buff *skb)
@@ -62,6 +107,7 @@ int tapxfer_reply_begin(struct tapxfer_reply *r, struct genl_info *info,
 	if (r->hdr)
 		return 0;
 	nlmsg_free(r->skb);
+	r->skb = NULL;
 	return -EMSGSIZE;
 }
 
@@ -163,24 +209,25 @@ static bool has_export(const struct tapxfer_handover *ho)
 	return ho->ho_frozen_at;
 }
 
-/* @fd: the claimant's descriptor, or -1 */
-static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
+/* What a queue is, and what it holds. @fd: the claimant's descriptor, or -1 */
+static int fill_queue_state(struct sk_buff *skb, const struct tapxfer_queue *q,
+			    int fd, unsigned int held)
 {
-	unsigned int held, put_back;
-	struct nlattr *nest;
-
-	nest = nla_nest_start(skb, TAPXFER_A_HANDOVER_QUEUE);
-	if (!nest)
-		return -EMSGSIZE;
-
-	held = tapxfer_ring_held(&q->q_ring, &put_back);
 	if (nla_put_u32(skb, TAPXFER_A_QUEUE_INDEX, q->q_index) ||
 	    (fd >= 0 && nla_put_s32(skb, TAPXFER_A_QUEUE_FD, fd)) ||
 	    (has_export(q->q_ho) &&
 	     (nla_put_u8(skb, TAPXFER_A_QUEUE_DETACHED, q->q_detached) ||
 	      nla_put_u8(skb, TAPXFER_A_QUEUE_NONBLOCK, q->q_nonblock))) ||
-	    nla_put_u32(skb, TAPXFER_A_QUEUE_PENDING, q->q_ring.r_pending) ||
-	    nla_put_u32(skb, TAPXFER_A_QUEUE_HELD, held) ||
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_HELD, held))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* What else is told of it to who asks. */
+static int fill_queue_counts(struct sk_buff *skb, struct tapxfer_queue *q,
+			     unsigned int put_back)
+{
+	if (nla_put_u32(skb, TAPXFER_A_QUEUE_PENDING, q->q_ring.r_pending) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_PUT_BACK, put_back) ||
 	    nla_put_u64_64bit(skb, TAPXFER_A_QUEUE_HELD_BYTES,
 			      READ_ONCE(q->q_ring.r_bytes),
@@ -196,31 +243,43 @@ static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd)
 			READ_ONCE(q->q_batched)) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_WRITERS,
 			atomic_read(&q->q_writers)) ||
-	    nla_put_u32(skb, TAPXFER_A_QUEUE_UNSENT, tapxfer_queue_unsent(q))) {
+	    nla_put_u32(skb, TAPXFER_A_QUEUE_UNSENT, tapxfer_queue_unsent(q)))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int fill_queue(struct sk_buff *skb, struct tapxfer_queue *q, int fd,
+		      bool counts, u64 *sum)
+{
+	unsigned int held, put_back;
+	struct nlattr *nest;
+
+	nest = nla_nest_start(skb, TAPXFER_A_HANDOVER_QUEUE);
+	if (!nest)
+		return -EMSGSIZE;
+	held = tapxfer_ring_held(&q->q_ring, &put_back);
+	if (fill_queue_state(skb, q, fd, held) ||
+	    (counts && fill_queue_counts(skb, q, put_back))) {
 		nla_nest_cancel(skb, nest);
 		return -EMSGSIZE;
 	}
 	nla_nest_end(skb, nest);
+	*sum += held;
 	return 0;
 }
 
+/* @fds: the claimant's descriptors, or NULL; @held: of all queues */
 static int fill_queues(struct sk_buff *skb, struct tapxfer_handover *ho,
-		       const int *fds, struct netlink_ext_ack *extack)
+		       const int *fds, bool counts, u64 *held)
 {
 	unsigned int i;
-	int err;
+	int err = 0;
 
-	if (ho->ho_claimant) {
-		err = tapxfer_holders_count(ho, extack);
-		if (err)
-			return err;
-	}
-	for (i = 0; i < ho->ho_nqueues; i++) {
-		err = fill_queue(skb, &ho->ho_queues[i], fds ? fds[i] : -1);
-		if (err)
-			return err;
-	}
-	return 0;
+	*held = 0;
+	for (i = 0; !err && i < ho->ho_nqueues; i++)
+		err = fill_queue(skb, &ho->ho_queues[i], fds ? fds[i] : -1,
+				 counts, held);
+	return err;
 }
 
 static int fill_export(struct sk_buff *skb, struct tapxfer_handover *ho)
@@ -246,7 +305,8 @@ static u64 handover_dropped(struct tapxfer_handover *ho)
 		return ho->ho_dropped;
 	if (!ho->ho_holding_at)
 		return 0;
-	return tapxfer_dev_tx_dropped(ho->ho_dev) - ho->ho_tx_dropped;
+	return tapxfer_drops_since(tapxfer_dev_tx_dropped(ho->ho_dev),
+				   ho->ho_tx_dropped);
 }
 
 static u64 handover_blackout(struct tapxfer_handover *ho)
@@ -346,21 +406,24 @@ int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
  * @skb: message to append to
  * @ho: the handover
  * @fds: the claimant's descriptors, or NULL
- * @extack: for errors
+ *
+ * Packets are lost meanwhile, or may be: no more than is needed to go on.
  *
  * Context: under ho_lock.
- * Return: 0, -EMSGSIZE or -ENOMEM.
+ * Return: 0 or -EMSGSIZE.
  */
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
-		       const int *fds, struct netlink_ext_ack *extack)
+		       const int *fds)
 {
+	u64 held;
+
 	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
-	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD,
-		     tapxfer_handover_held(ho)) ||
 	    fill_violated(skb, ho) ||
-	    (has_export(ho) && fill_export(skb, ho)))
+	    (has_export(ho) && fill_export(skb, ho)) ||
+	    fill_queues(skb, ho, fds, false, &held) ||
+	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD, held))
 		return -EMSGSIZE;
-	return fill_queues(skb, ho, fds, extack);
+	return 0;
 }
 
 /**
@@ -429,6 +492,8 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 {
 	unsigned long deadline = ho->ho_deadline_work.timer.expires;
 	unsigned int i, left = 0;
+	u64 held;
+	int err;
 
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_queue_sample(&ho->ho_queues[i]);
@@ -452,7 +517,12 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 		return 0;
 	if (has_export(ho) && fill_export(skb, ho))
 		return -EMSGSIZE;
-	return fill_queues(skb, ho, NULL, extack);
+	if (ho->ho_claimant) {
+		err = tapxfer_holders_count(ho, extack);
+		if (err)
+			return err;
+	}
+	return fill_queues(skb, ho, NULL, true, &held);
 }
 
 static int fill_event(struct sk_buff *skb, struct tapxfer_handover *ho,
@@ -496,7 +566,7 @@ void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event)
 	net = dev_net(ho->ho_dev);
 	if (!genl_has_listeners(&tapxfer_family, net, 0))
 		goto out;
-	skb = genlmsg_new(tapxfer_fill_size(0), GFP_ATOMIC);
+	skb = genlmsg_new(tapxfer_fill_step_size(), GFP_ATOMIC);
 	err = skb ? fill_event(skb, ho, event) : -ENOMEM;
 	if (err) {
 		nlmsg_free(skb);

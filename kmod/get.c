@@ -35,7 +35,9 @@ int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info)
 			      TAPXFER_FEATURE_VHOST_BATCH |
 			      TAPXFER_FEATURE_DRAIN |
 			      TAPXFER_FEATURE_HOLD_BYTES |
-			      TAPXFER_FEATURE_VIOLATED,
+			      TAPXFER_FEATURE_VIOLATED |
+			      TAPXFER_FEATURE_ATTACH_ALL |
+			      TAPXFER_FEATURE_SCRATCH,
 			      TAPXFER_A_CAP_PAD) ||
 	    nla_put_u32(r.skb, TAPXFER_A_CAP_HOLD_DEFAULT,
 			TAPXFER_HOLD_DEFAULT) ||
@@ -110,13 +112,17 @@ static int dev_get_file(struct genl_info *info,
 	}
 	sock = tapxfer_fence_socket(file);
 	if (IS_ERR(sock)) {
-		err = tapxfer_fence_may_know(file) ? -EBUSY : -EOPNOTSUPP;
-		tapxfer_set_err(info->extack, a, err == -EBUSY ?
-				"the file is in a handover, ask for that one's state" :
-				"the file is no tun file");
+		err = sock == ERR_PTR(-EBUSY) ? -EBUSY : -EOPNOTSUPP;
+		if (sock == ERR_PTR(-EPROTONOSUPPORT))
+			NL_SET_ERR_MSG_ATTR(info->extack, a,
+					    "this kernel's tun driver is not one that the module knows");
+		else
+			tapxfer_set_err(info->extack, a, err == -EBUSY ?
+					"the file is in a handover, ask for that one's state" :
+					"the file is no tun file");
 		goto out_fput;
 	}
-	err = tapxfer_scratch_get(&scratch, info->extack);
+	err = tapxfer_scratch_get(&scratch, 0, info->extack);
 	if (err)
 		goto out_fput;
 

@@ -2,6 +2,7 @@
 /*
  * A handover: its life, and how it is found.
  */
+#include <linux/hashtable.h>
 #include <linux/module.h>
 #include <linux/random.h>
 #include <linux/rtnetlink.h>
@@ -53,6 +54,10 @@
 static DEFINE_XARRAY_ALLOC1(handovers);
 static u32 handovers_next;
 
+/* Those that have a device, by it; read under RCU */
+static DEFINE_HASHTABLE(handovers_by_dev, 8);
+static DEFINE_SPINLOCK(handovers_by_dev_lock);
+
 /* The fence and the table of handovers look it up under RCU. */
 static void handover_free(struct tapxfer_handover *ho)
 {
@@ -75,7 +80,7 @@ struct tapxfer_handover *tapxfer_handover_alloc(unsigned int nqueues)
 	if (!ho)
 		return ERR_PTR(-ENOMEM);
 	ho->ho_info = tapxfer_dev_info_alloc();
-	ho->ho_answer = tapxfer_reply_alloc(tapxfer_fill_size(0));
+	ho->ho_answer = tapxfer_reply_alloc(tapxfer_fill_step_size());
 	if (!ho->ho_info || !ho->ho_answer) {
 		handover_free(ho);
 		return ERR_PTR(-ENOMEM);
@@ -140,6 +145,38 @@ int tapxfer_handover_publish(struct tapxfer_handover *ho)
 	return 0;
 }
 
+/**
+ * tapxfer_handover_set_dev - say which device a handover is of
+ * @ho: a handover that was published and has none
+ * @dev: the device, under rtnl
+ */
+void tapxfer_handover_set_dev(struct tapxfer_handover *ho,
+			      struct net_device *dev)
+{
+	netdev_hold(dev, &ho->ho_dev_tracker, GFP_KERNEL);
+	WRITE_ONCE(ho->ho_dev, dev);
+	spin_lock(&handovers_by_dev_lock);
+	hash_add_rcu(handovers_by_dev, &ho->ho_dev_node, (unsigned long)dev);
+	spin_unlock(&handovers_by_dev_lock);
+}
+
+/**
+ * tapxfer_handover_put_dev - let go of a handover's device
+ * @ho: the handover; nothing is done when it has none
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_handover_put_dev(struct tapxfer_handover *ho)
+{
+	if (!ho->ho_dev)
+		return;
+	spin_lock(&handovers_by_dev_lock);
+	hash_del_rcu(&ho->ho_dev_node);
+	spin_unlock(&handovers_by_dev_lock);
+	netdev_put(ho->ho_dev, &ho->ho_dev_tracker);
+	WRITE_ONCE(ho->ho_dev, NULL);
+}
+
 /* Device, files, rings and budget. Under ho_lock; nobody uses them any more. */
 static void handover_let_go(struct tapxfer_handover *ho)
 {
@@ -154,8 +191,7 @@ static void handover_let_go(struct tapxfer_handover *ho)
 		q->q_file = NULL;
 	}
 	tapxfer_budget_release(&ho->ho_budget);
-	netdev_put(ho->ho_dev, &ho->ho_dev_tracker);
-	WRITE_ONCE(ho->ho_dev, NULL);
+	tapxfer_handover_put_dev(ho);
 }
 
 /**
@@ -211,6 +247,27 @@ struct tapxfer_handover *tapxfer_handover_next(unsigned long *id)
 	return ho;
 }
 
+/* One of a device's handovers, with a reference: any of them, or the live one. */
+static struct tapxfer_handover *handover_of(const struct net_device *dev,
+					    bool live)
+{
+	struct tapxfer_handover *ho, *found = NULL;
+
+	rcu_read_lock();
+	/* Not under ho_lock, which callers have of another handover. */
+	hash_for_each_possible_rcu(handovers_by_dev, ho, ho_dev_node,
+				   (unsigned long)dev) {
+		if (READ_ONCE(ho->ho_dev) != dev ||
+		    (live && !tapxfer_is_live(ho)) ||
+		    !kref_get_unless_zero(&ho->ho_ref))
+			continue;
+		found = ho;
+		break;
+	}
+	rcu_read_unlock();
+	return found;
+}
+
 /**
  * tapxfer_handover_on - the live handover of a device
  * @dev: the device
@@ -219,40 +276,44 @@ struct tapxfer_handover *tapxfer_handover_next(unsigned long *id)
  * Return: the handover with a reference, or NULL; those that are being prepared
  * or drain are not live.
  */
-struct tapxfer_handover *tapxfer_handover_on(struct net_device *dev)
+struct tapxfer_handover *tapxfer_handover_on(const struct net_device *dev)
 {
-	struct tapxfer_handover *ho;
-	unsigned long id = 0;
+	return handover_of(dev, true);
+}
 
-	/* Not under ho_lock, which callers have of another handover. */
-	while ((ho = tapxfer_handover_next(&id))) {
-		if (READ_ONCE(ho->ho_dev) == dev && tapxfer_is_live(ho))
-			return ho;
-		tapxfer_handover_put(ho);
-	}
-	return NULL;
+/**
+ * tapxfer_handover_of - any handover of a device
+ * @dev: the device
+ *
+ * Context: under rtnl.
+ * Return: the handover with a reference, or NULL when there is none, not even one
+ * that is being prepared or drains.
+ */
+struct tapxfer_handover *tapxfer_handover_of(const struct net_device *dev)
+{
+	return handover_of(dev, false);
 }
 
 /**
  * tapxfer_handover_is_last - whether no handover of the device came after
- * @ho: a handover that has ended
+ * @ho: a handover that has ended, with a device
  *
  * Context: under rtnl.
  */
 bool tapxfer_handover_is_last(const struct tapxfer_handover *ho)
 {
-	struct tapxfer_handover *other;
-	unsigned long id = 0;
-	bool later;
+	const struct tapxfer_handover *other;
+	bool last = true;
 
-	while ((other = tapxfer_handover_next(&id))) {
-		later = READ_ONCE(other->ho_dev) == ho->ho_dev &&
-			READ_ONCE(other->ho_prepared_at) > ho->ho_prepared_at;
-		tapxfer_handover_put(other);
-		if (later)
-			return false;
+	rcu_read_lock();
+	hash_for_each_possible_rcu(handovers_by_dev, other, ho_dev_node,
+				   (unsigned long)ho->ho_dev) {
+		if (READ_ONCE(other->ho_dev) == ho->ho_dev &&
+		    READ_ONCE(other->ho_prepared_at) > ho->ho_prepared_at)
+			last = false;
 	}
-	return true;
+	rcu_read_unlock();
+	return last;
 }
 
 /**
@@ -301,6 +362,7 @@ static const char * const handover_not_now[] = {
  * tapxfer_handover_begin - begin a command on a handover
  * @ho: the handover
  * @states: BIT() of each state that the command can be done in
+ * @scratch: from tapxfer_scratch_take(), or 0
  * @extack: for errors
  *
  * Return: 0, and no other command than an abort gets in before
@@ -308,6 +370,7 @@ static const char * const handover_not_now[] = {
  * another command is under way, -EPROTO in any other state.
  */
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
+			   unsigned long scratch,
 			   struct netlink_ext_ack *extack)
 {
 	int err = 0;
@@ -325,50 +388,78 @@ int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 		err = -EPROTO;
 	} else {
 		ho->ho_busy = true;
+		ho->ho_scratch = scratch;
 	}
 	mutex_unlock(&ho->ho_lock);
 	return err;
 }
 
 /**
- * tapxfer_handover_done - the command is done, whether it worked or not
+ * tapxfer_handover_done_locked - the command is done, whether it worked or not
+ * @ho: the handover
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_handover_done_locked(struct tapxfer_handover *ho)
+{
+	ho->ho_busy = false;
+	ho->ho_scratch = 0;
+	tapxfer_drain_resume(ho);
+}
+
+/**
+ * tapxfer_handover_done - the same, of who does not have ho_lock
  * @ho: the handover
  */
 void tapxfer_handover_done(struct tapxfer_handover *ho)
 {
 	mutex_lock(&ho->ho_lock);
-	ho->ho_busy = false;
-	tapxfer_drain_resume(ho);
+	tapxfer_handover_done_locked(ho);
 	mutex_unlock(&ho->ho_lock);
 }
 
 /**
- * tapxfer_check_queues - whether a handover has all queues of its device
+ * tapxfer_check_count - whether a handover has all queues of its device
  * @ho: the handover
+ * @err: what the driver said when it was asked
+ * @queues: so many the device has
  * @extack: for errors
  *
  * Context: under rtnl, which keeps the number as it is, and ho_lock.
- * Return: 0, -ESTALE, or an errno of the driver's.
+ * Return: 0, -ESTALE, or @err.
  */
-int tapxfer_check_queues(struct tapxfer_handover *ho,
-			 struct netlink_ext_ack *extack)
+int tapxfer_check_count(const struct tapxfer_handover *ho, int err,
+			unsigned int queues, struct netlink_ext_ack *extack)
 {
-	unsigned int enabled, detached;
-	int err;
-
-	ASSERT_RTNL();
-	err = tapxfer_dev_counts(ho->ho_dev, ho->ho_info, &enabled, &detached);
 	if (err) {
 		NL_SET_ERR_MSG(extack,
 			       "the driver does not tell the device's queues");
 		return err;
 	}
-	if (enabled + detached != ho->ho_nqueues) {
+	if (queues != ho->ho_nqueues) {
 		NL_SET_ERR_MSG(extack,
 			       "a queue was opened or closed since the prepare, abort and begin anew");
 		return -ESTALE;
 	}
 	return 0;
+}
+
+/**
+ * tapxfer_check_queues - the same, and ask the driver
+ * @ho: the handover
+ * @extack: for errors
+ *
+ * Context: under rtnl and ho_lock.
+ * Return: 0, -ESTALE, or an errno of the driver's.
+ */
+int tapxfer_check_queues(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack)
+{
+	unsigned int enabled = 0, detached = 0;
+	int err;
+
+	err = tapxfer_dev_counts(ho->ho_dev, ho->ho_info, &enabled, &detached);
+	return tapxfer_check_count(ho, err, enabled + detached, extack);
 }
 
 /**

@@ -137,6 +137,8 @@ struct tapxfer_ring {
  * @q_data_ready: the socket's own callback while the ring is parked
  * @q_sndbuf: the socket's own send buffer limit while the write side is closed
  * @q_frozen_sndbuf: that limit as it was frozen
+ * @q_unbatched: the socket has no limit of its own, and one of ours that vhost
+ *	makes no batches for; under ho_lock
  * @q_writers: writes, sends and setter ioctls inside the driver
  * @q_index: place in the order in which the files were given
  * @q_detached: exported: detached by TUNSETQUEUE
@@ -161,6 +163,7 @@ struct tapxfer_queue {
 	void			(*q_data_ready)(struct sock *sk);
 	int			q_sndbuf;
 	int			q_frozen_sndbuf;
+	bool			q_unbatched;
 	atomic_t		q_writers;
 	unsigned int		q_index;
 	bool			q_detached;
@@ -306,8 +309,10 @@ struct tapxfer_seen {
  *	one has ended the handover
  * @ho_busy: a command is under way
  * @ho_aborting: it is an abort, which the deadline may have to bring to its end
+ * @ho_scratch: the caller's memory that the command may use, or 0; its own affair
  * @ho_dev: the device, with a reference; NULL once it is gone
  * @ho_dev_tracker: of that reference
+ * @ho_dev_node: in the table of handovers by device
  * @ho_export: the device as it was frozen
  * @ho_shadow: what the claimant has set
  * @ho_seen: what it is compared with since
@@ -348,8 +353,10 @@ struct tapxfer_handover {
 	struct sk_buff		*ho_answer;
 	bool			ho_busy;
 	bool			ho_aborting;
+	unsigned long		ho_scratch;
 	struct net_device	*ho_dev;
 	netdevice_tracker	ho_dev_tracker;
+	struct hlist_node	ho_dev_node;
 	struct tapxfer_dev_state ho_export;
 	struct tapxfer_shadow	ho_shadow;
 	struct tapxfer_seen	ho_seen;
@@ -380,6 +387,7 @@ struct tapxfer_handover {
  * @hold: packets a queue
  * @hold_bytes: memory of held packets
  * @deadline: ms
+ * @scratch: the caller's memory that the command may use, or NULL
  * @nfds: number of @fds
  * @fds: one attribute a queue file
  */
@@ -390,6 +398,7 @@ struct tapxfer_request {
 	u32			hold;
 	u64			hold_bytes;
 	u32			deadline;
+	const struct nlattr	*scratch;
 	unsigned int		nfds;
 	const struct nlattr	*fds[TAPXFER_QUEUES_MAX];
 };
@@ -403,6 +412,8 @@ extern struct genl_family tapxfer_family;
 
 /* request.c */
 int tapxfer_check_opener(const struct sk_buff *skb, struct genl_info *info);
+const struct nlattr *tapxfer_request_scratch(const struct sk_buff *skb,
+					     struct genl_info *info);
 struct tapxfer_handover *tapxfer_find(struct genl_info *info);
 struct tapxfer_handover *tapxfer_request_new(struct sk_buff *skb,
 					     struct genl_info *info);
@@ -441,11 +452,13 @@ int tapxfer_reply_new(struct tapxfer_reply *r, struct genl_info *info,
 int tapxfer_reply_send(struct tapxfer_reply *r, struct genl_info *info);
 void tapxfer_reply_free(struct tapxfer_reply *r);
 size_t tapxfer_fill_size(unsigned int nqueues);
+size_t tapxfer_fill_step_size(void);
+size_t tapxfer_fill_state_size(unsigned int nqueues, bool fds);
 int tapxfer_fill_dev(struct sk_buff *skb, const struct tapxfer_dev_state *st);
 int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       bool token);
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
-		       const int *fds, struct netlink_ext_ack *extack);
+		       const int *fds);
 int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho);
@@ -486,16 +499,24 @@ int tapxfer_handover_publish(struct tapxfer_handover *ho);
 void tapxfer_handover_unpublish(struct tapxfer_handover *ho);
 struct tapxfer_handover *tapxfer_handover_get(u32 id);
 struct tapxfer_handover *tapxfer_handover_next(unsigned long *id);
-struct tapxfer_handover *tapxfer_handover_on(struct net_device *dev);
+void tapxfer_handover_set_dev(struct tapxfer_handover *ho,
+			      struct net_device *dev);
+void tapxfer_handover_put_dev(struct tapxfer_handover *ho);
+struct tapxfer_handover *tapxfer_handover_on(const struct net_device *dev);
+struct tapxfer_handover *tapxfer_handover_of(const struct net_device *dev);
 u64 tapxfer_handover_held(const struct tapxfer_handover *ho);
 u64 tapxfer_handover_delivered(const struct tapxfer_handover *ho);
 bool tapxfer_handover_is_last(const struct tapxfer_handover *ho);
 void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
+			   unsigned long scratch,
 			   struct netlink_ext_ack *extack);
+void tapxfer_handover_done_locked(struct tapxfer_handover *ho);
 void tapxfer_handover_done(struct tapxfer_handover *ho);
 int tapxfer_handover_check_live(struct tapxfer_handover *ho,
 				struct netlink_ext_ack *extack);
+int tapxfer_check_count(const struct tapxfer_handover *ho, int err,
+			unsigned int queues, struct netlink_ext_ack *extack);
 int tapxfer_check_queues(struct tapxfer_handover *ho,
 			 struct netlink_ext_ack *extack);
 
@@ -537,9 +558,12 @@ int tapxfer_shadow_set(struct tapxfer_queue *q, unsigned int cmd,
 int tapxfer_shadow_get(struct tapxfer_queue *q, unsigned int cmd,
 		       unsigned long arg);
 void tapxfer_shadow_begin(struct tapxfer_handover *ho);
+void tapxfer_shadow_attach_all(struct tapxfer_handover *ho);
 
 /* apply.c */
-int tapxfer_apply(struct tapxfer_handover *ho,
+bool tapxfer_apply_begin(struct tapxfer_handover *ho,
+			 struct tapxfer_shadow *sh);
+int tapxfer_apply(struct tapxfer_handover *ho, const struct tapxfer_shadow *sh,
 		  struct netlink_ext_ack *extack);
 void tapxfer_apply_open(struct tapxfer_handover *ho);
 void tapxfer_apply_end(struct tapxfer_handover *ho);
@@ -570,7 +594,7 @@ int tapxfer_claim_files(struct tapxfer_handover *ho, int *fds,
 			struct netlink_ext_ack *extack);
 void tapxfer_claim_undo(struct tapxfer_handover *ho, const int *fds,
 			unsigned int n);
-int tapxfer_claim_commit(struct tapxfer_handover *ho,
+int tapxfer_claim_commit(struct tapxfer_handover *ho, bool attach,
 			 struct netlink_ext_ack *extack);
 int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,
 		       struct netlink_ext_ack *extack);
@@ -590,6 +614,7 @@ void tapxfer_queue_park(struct tapxfer_queue *q);
 void tapxfer_queue_fold(struct tapxfer_queue *q);
 void tapxfer_queue_unpark(struct tapxfer_queue *q);
 void tapxfer_queue_sample(struct tapxfer_queue *q);
+void tapxfer_queue_unbatch(struct tapxfer_queue *q);
 void tapxfer_queue_close(struct tapxfer_queue *q);
 void tapxfer_queue_open(struct tapxfer_queue *q);
 void tapxfer_queue_wake(struct tapxfer_queue *q);
@@ -670,14 +695,18 @@ int tapxfer_dev_counts(struct net_device *dev, struct sk_buff *info,
 		       unsigned int *enabled, unsigned int *detached);
 int tapxfer_dev_state(struct net_device *dev, struct sk_buff *info,
 		      struct tapxfer_dev_state *st);
+bool tapxfer_dev_offloads_are(struct net_device *dev, u32 offloads);
 u64 tapxfer_dev_tx_dropped(struct net_device *dev);
 
 /* probe.c */
 struct tapxfer_scratch {
 	unsigned long		addr;
+	bool			mapped;
 };
 
-int tapxfer_scratch_get(struct tapxfer_scratch *s,
+int tapxfer_scratch_take(const struct nlattr *a, unsigned long *scratch,
+			 struct netlink_ext_ack *extack);
+int tapxfer_scratch_get(struct tapxfer_scratch *s, unsigned long given,
 			struct netlink_ext_ack *extack);
 void tapxfer_scratch_put(struct tapxfer_scratch *s);
 /**
@@ -710,11 +739,15 @@ int tapxfer_probe_state(struct file *file, const struct tapxfer_scratch *s,
 			struct tapxfer_dev_state *st);
 
 /* violation.c */
-void tapxfer_violation_base(struct tapxfer_handover *ho);
+void tapxfer_violation_base(struct tapxfer_handover *ho,
+			    const struct tapxfer_dev_state *st);
 void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits);
 void tapxfer_violation_look(struct tapxfer_handover *ho);
 int tapxfer_violation_ask(struct tapxfer_handover *ho,
+			  struct tapxfer_dev_state *st,
 			  struct netlink_ext_ack *extack);
+int tapxfer_violation_compare(struct tapxfer_handover *ho,
+			      const struct tapxfer_dev_state *st);
 void tapxfer_violation_left(struct tapxfer_handover *ho);
 void tapxfer_violation_leave(struct tapxfer_handover *ho);
 void tapxfer_violation_arrive(struct tapxfer_handover *ho);

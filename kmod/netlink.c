@@ -32,6 +32,8 @@ static const struct nla_policy claim_policy[] = {
 	[TAPXFER_A_HANDOVER_ID]		= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_TOKEN]	= NLA_POLICY_EXACT_LEN(TAPXFER_TOKEN_LEN),
 	[TAPXFER_A_HANDOVER_NO_FDS]	= { .type = NLA_FLAG },
+	[TAPXFER_A_HANDOVER_ATTACH_ALL]	= { .type = NLA_FLAG },
+	[TAPXFER_A_HANDOVER_SCRATCH]	= { .type = NLA_U64 },
 };
 
 /* ready, thaw */
@@ -39,6 +41,7 @@ static const struct nla_policy let_go_on_policy[] = {
 	[TAPXFER_A_HANDOVER_ID]		= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_TOKEN]	= NLA_POLICY_EXACT_LEN(TAPXFER_TOKEN_LEN),
 	[TAPXFER_A_HANDOVER_SHARED]	= { .type = NLA_FLAG },
+	[TAPXFER_A_HANDOVER_SCRATCH]	= { .type = NLA_U64 },
 };
 
 static const struct nla_policy pass_policy[] = {
@@ -53,6 +56,7 @@ static const struct nla_policy prepare_policy[] = {
 	[TAPXFER_A_HANDOVER_HOLD]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_DEADLINE]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_HOLD_BYTES]	= { .type = NLA_U64 },
+	[TAPXFER_A_HANDOVER_SCRATCH]	= { .type = NLA_U64 },
 };
 
 static const struct nla_policy hold_policy[] = {
@@ -63,6 +67,7 @@ static const struct nla_policy hold_policy[] = {
 	[TAPXFER_A_HANDOVER_HOLD]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_DEADLINE]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_HOLD_BYTES]	= { .type = NLA_U64 },
+	[TAPXFER_A_HANDOVER_SCRATCH]	= { .type = NLA_U64 },
 };
 
 static const struct nla_policy freeze_policy[] = {
@@ -74,6 +79,7 @@ static const struct nla_policy freeze_policy[] = {
 	[TAPXFER_A_HANDOVER_DEADLINE]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_HOLD_BYTES]	= { .type = NLA_U64 },
 	[TAPXFER_A_HANDOVER_TIMEOUT]	= { .type = NLA_U32 },
+	[TAPXFER_A_HANDOVER_SCRATCH]	= { .type = NLA_U64 },
 };
 
 static const struct nla_policy drain_policy[] = {
@@ -120,7 +126,7 @@ static int prepare_doit(struct sk_buff *skb, struct genl_info *info)
 	struct tapxfer_reply r;
 	int err;
 
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_step_size());
 	if (err)
 		return err;
 	ho = tapxfer_request_new(skb, info);
@@ -139,7 +145,7 @@ static int hold_doit(struct sk_buff *skb, struct genl_info *info)
 	bool created;
 	int err;
 
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_step_size());
 	if (err)
 		return err;
 	ho = tapxfer_request_begin(skb, info, BIT(TAPXFER_STATE_PREPARED),
@@ -166,7 +172,7 @@ static int fill_state(struct tapxfer_reply *r, struct tapxfer_handover *ho,
 	if (!err)
 		err = tapxfer_fill_begun(r->skb, ho, created);
 	if (!err)
-		err = tapxfer_fill_state(r->skb, ho, fds, extack);
+		err = tapxfer_fill_state(r->skb, ho, fds);
 	mutex_unlock(&ho->ho_lock);
 	return err;
 }
@@ -184,17 +190,15 @@ static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
 				      &timeout);
 	if (err)
 		return err;
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(TAPXFER_QUEUES_MAX));
-	if (err)
-		return err;
 	ho = tapxfer_request_begin(skb, info, BIT(TAPXFER_STATE_PREPARED) |
 					      BIT(TAPXFER_STATE_HOLDING),
 				   &created);
-	if (IS_ERR(ho)) {
-		tapxfer_reply_free(&r);
+	if (IS_ERR(ho))
 		return PTR_ERR(ho);
-	}
-	if (ho->ho_state == TAPXFER_STATE_PREPARED)
+	/* Before anything is held; on failure there is nothing to be freed. */
+	err = tapxfer_reply_new(&r, info,
+				tapxfer_fill_state_size(ho->ho_nqueues, false));
+	if (!err && READ_ONCE(ho->ho_state) == TAPXFER_STATE_PREPARED)
 		err = tapxfer_hold(ho, info->extack);
 	if (!err)
 		err = tapxfer_freeze(ho, timeout, info->extack);
@@ -205,6 +209,7 @@ static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
 
 static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 {
+	bool attach = nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_ATTACH_ALL]);
 	bool no_fds = nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_NO_FDS]);
 	struct tapxfer_reply r;
 	int *fds = NULL;
@@ -215,7 +220,9 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 		if (!fds)
 			return tapxfer_no_memory(info->extack);
 	}
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(ho->ho_nqueues));
+	err = tapxfer_reply_new(&r, info,
+				tapxfer_fill_state_size(ho->ho_nqueues,
+							!no_fds));
 	if (err)
 		goto out_fds;
 	if (fds)
@@ -225,7 +232,7 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 		goto out_fds;
 	}
 
-	err = tapxfer_claim_commit(ho, info->extack);
+	err = tapxfer_claim_commit(ho, attach, info->extack);
 	if (!err)
 		err = fill_state(&r, ho, false, fds, info->extack);
 	if (err)
@@ -245,6 +252,7 @@ out_fds:
 static int claim_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tapxfer_handover *ho;
+	unsigned long scratch;
 	int err;
 
 	err = tapxfer_check_opener(skb, info);
@@ -253,8 +261,11 @@ static int claim_doit(struct sk_buff *skb, struct genl_info *info)
 	ho = tapxfer_request_find(info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
-	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_FROZEN),
-				     info->extack);
+	err = tapxfer_scratch_take(tapxfer_request_scratch(skb, info), &scratch,
+				   info->extack);
+	if (!err)
+		err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_FROZEN),
+					     scratch, info->extack);
 	if (!err) {
 		err = claim(ho, info);
 		tapxfer_handover_done(ho);
@@ -289,16 +300,21 @@ static int ready_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tapxfer_handover *ho;
 	struct tapxfer_reply r;
+	unsigned long scratch;
 	int err;
 
 	ho = tapxfer_request_find(info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	err = tapxfer_scratch_take(tapxfer_request_scratch(skb, info), &scratch,
+				   info->extack);
+	if (err)
+		goto out;
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_step_size());
 	if (err)
 		goto out;
 	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_CLAIMED),
-				     info->extack);
+				     scratch, info->extack);
 	if (!err) {
 		err = tapxfer_ready(ho, wants_shared(info), info->extack);
 		tapxfer_handover_done(ho);
@@ -324,12 +340,12 @@ static int pass_doit(struct sk_buff *skb, struct genl_info *info)
 	ho = tapxfer_request_find(info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_step_size());
 	if (err)
 		goto out;
 	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_CLAIMED) |
 					 BIT(TAPXFER_STATE_READY),
-				     info->extack);
+				     0, info->extack);
 	if (!err) {
 		err = tapxfer_claim_pass(ho, nla_get_u32(a), info->extack);
 		tapxfer_handover_done(ho);
@@ -344,20 +360,26 @@ static int thaw_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct tapxfer_handover *ho;
 	struct tapxfer_reply r;
+	unsigned long scratch;
 	int err;
 
 	ho = tapxfer_request_find(info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	err = tapxfer_scratch_take(tapxfer_request_scratch(skb, info), &scratch,
+				   info->extack);
+	if (err)
+		goto out;
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_step_size());
 	if (err)
 		goto out;
 	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_CLAIMED) |
 					 BIT(TAPXFER_STATE_READY),
-				     info->extack);
+				     scratch, info->extack);
 	if (!err) {
 		err = tapxfer_thaw(ho, wants_shared(info), r.skb, info->extack);
-		tapxfer_handover_done(ho);
+		if (err)
+			tapxfer_handover_done(ho);
 	}
 	/* The end is the end, whether or not the reply gets through. */
 	if (err)
@@ -384,7 +406,8 @@ static int end_and_tell(struct tapxfer_handover *ho, struct genl_info *info,
 	if (live || restored) {
 		/* Another abort, which did not wait, may have had it. */
 		if (!ho->ho_answer)
-			ho->ho_answer = tapxfer_reply_alloc(tapxfer_fill_size(0));
+			ho->ho_answer =
+				tapxfer_reply_alloc(tapxfer_fill_step_size());
 		if (ho->ho_answer)
 			err = tapxfer_reply_begin(r, info, ho->ho_answer);
 		ho->ho_answer = NULL;
@@ -396,9 +419,9 @@ static int end_and_tell(struct tapxfer_handover *ho, struct genl_info *info,
 		NL_SET_ERR_MSG(info->extack, "the handover has ended");
 	else if (!err)
 		tapxfer_fill_ended(r->skb, ho);
-	mutex_unlock(&ho->ho_lock);
 	if (restored)
-		tapxfer_handover_done(ho);
+		tapxfer_handover_done_locked(ho);
+	mutex_unlock(&ho->ho_lock);
 	return err;
 }
 
@@ -452,11 +475,12 @@ static int drain_doit(struct sk_buff *skb, struct genl_info *info)
 	ho = tapxfer_request_find(info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_size(0));
+	err = tapxfer_reply_new(&r, info, tapxfer_fill_step_size());
 	if (err)
 		goto out;
 	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_FROZEN) |
-				     BIT(TAPXFER_STATE_CLAIMED), info->extack);
+				     BIT(TAPXFER_STATE_CLAIMED), 0,
+				     info->extack);
 	if (!err) {
 		err = drain(ho, timeout, &r, info->extack);
 		tapxfer_handover_done(ho);

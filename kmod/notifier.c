@@ -56,10 +56,9 @@ static void tell(struct net_device *dev,
 static void unregistering(struct net_device *dev)
 {
 	struct tapxfer_handover *ho;
-	unsigned long id = 0;
 
-	/* One that is live, and any number that drain. */
-	while ((ho = tapxfer_handover_next(&id))) {
+	/* One that is live, and any number that drain; each lets go of it. */
+	while ((ho = tapxfer_handover_of(dev))) {
 		tapxfer_gone(ho, dev);
 		tapxfer_handover_put(ho);
 	}

@@ -7,6 +7,8 @@
 
 #include "internal.h"
 
+#define PREPARE_FENCED	"the file is in a handover already, end that one first"
+
 /*
  * Find the device. From here on the handover can be found by it, so that a
  * caller who stalls in its own memory does not keep the device from going.
@@ -31,8 +33,7 @@ static int prepare_dev(struct tapxfer_handover *ho,
 		err = -EOPNOTSUPP;
 	} else {
 		tapxfer_probe_dev_init(pd, dev);
-		netdev_hold(dev, &ho->ho_dev_tracker, GFP_KERNEL);
-		WRITE_ONCE(ho->ho_dev, dev);
+		tapxfer_handover_set_dev(ho, dev);
 	}
 	rtnl_unlock();
 	return err;
@@ -76,18 +77,14 @@ static int prepare_probe(struct file *file, const struct nlattr *attr,
 }
 
 /* Take hold of file number @i; whoever unpublishes the handover lets go. */
-static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
-			 const struct nlattr *attr,
-			 const struct tapxfer_probe_dev *pd,
-			 const struct tapxfer_scratch *scratch,
-			 struct netlink_ext_ack *extack)
+static int prepare_file(struct tapxfer_handover *ho, unsigned int i,
+			const struct nlattr *attr,
+			struct netlink_ext_ack *extack)
 {
 	struct tapxfer_queue *q = &ho->ho_queues[i];
-	struct ptr_ring *ring;
 	struct socket *sock;
 	struct file *file;
 	unsigned int j;
-	int err;
 
 	file = fget(nla_get_s32(attr));
 	if (!file) {
@@ -110,20 +107,41 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 	}
 
 	sock = tapxfer_fence_socket(file);
-	ring = tun_get_tx_ring(file);
-	if (IS_ERR(sock) || IS_ERR(ring)) {
-		if (tapxfer_fence_may_know(file)) {
-			NL_SET_ERR_MSG_ATTR(extack, attr,
-					    "the file is in a handover already, end that one first");
-			return -EBUSY;
-		}
+	if (sock == ERR_PTR(-EPROTONOSUPPORT)) {
+		NL_SET_ERR_MSG_ATTR(extack, attr,
+				    "this kernel's tun driver is not one that the module knows");
+		return -EOPNOTSUPP;
+	}
+	if (sock == ERR_PTR(-EBUSY)) {
+		NL_SET_ERR_MSG_ATTR(extack, attr, PREPARE_FENCED);
+		return -EBUSY;
+	}
+	if (IS_ERR(sock)) {
 		NL_SET_ERR_MSG_ATTR(extack, attr, "the file is no tun file");
 		return -EOPNOTSUPP;
 	}
 	q->q_sk = sock->sk;
 	q->q_sndbuf = sock->sk->sk_sndbuf;
+	return 0;
+}
 
-	err = prepare_probe(file, attr, pd, scratch, extack);
+static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
+			 const struct nlattr *attr,
+			 const struct tapxfer_probe_dev *pd,
+			 const struct tapxfer_scratch *scratch,
+			 struct netlink_ext_ack *extack)
+{
+	struct tapxfer_queue *q = &ho->ho_queues[i];
+	struct ptr_ring *ring;
+	int err;
+
+	ring = tun_get_tx_ring(q->q_file);
+	if (IS_ERR(ring)) {
+		/* since prepare_file() */
+		NL_SET_ERR_MSG_ATTR(extack, attr, PREPARE_FENCED);
+		return -EBUSY;
+	}
+	err = prepare_probe(q->q_file, attr, pd, scratch, extack);
 	if (err)
 		return err;
 
@@ -131,6 +149,7 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 				 ho->ho_hold, &ho->ho_budget, extack);
 }
 
+/* The files, and then the caller's memory: see tapxfer_scratch_take(). */
 static int prepare_queues(struct tapxfer_handover *ho,
 			  const struct tapxfer_request *req,
 			  const struct tapxfer_probe_dev *pd,
@@ -138,9 +157,15 @@ static int prepare_queues(struct tapxfer_handover *ho,
 {
 	struct tapxfer_scratch scratch;
 	unsigned int i;
-	int err;
+	int err = 0;
 
-	err = tapxfer_scratch_get(&scratch, extack);
+	for (i = 0; !err && i < req->nfds; i++)
+		err = prepare_file(ho, i, req->fds[i], extack);
+	if (!err)
+		err = tapxfer_scratch_take(req->scratch, &ho->ho_scratch,
+					   extack);
+	if (!err)
+		err = tapxfer_scratch_get(&scratch, ho->ho_scratch, extack);
 	if (err)
 		return err;
 	for (i = 0; !err && i < req->nfds; i++)

@@ -18,11 +18,13 @@
  *
  * tun has no interface for the kernel that tells which netdev a file belongs
  * to or how it is set. It has ioctls, which answer into the caller's memory.
- * So the caller gets a page for the time of a command, and the module lets the
- * driver answer there.
+ * So the caller gives some, or gets a page for the time of a command, and the
+ * module lets the driver answer there. Memory is taken from the process that has
+ * opened the socket and from no other: whoever is given a socket to write to, and
+ * does not know what it is, must not be made to overwrite its own memory.
  *
- * Another thread of the caller can write to that page too. What is read from
- * it describes the caller's own device, and a caller who forges it deceives
+ * Another thread of the caller can write to it too. What is read from it
+ * describes the caller's own device, and a caller who forges it deceives
  * whoever it hands the device to, which it could do with any message of its
  * own. What must not be forged is which netdev a file belongs to: with it, a
  * caller could hold up the traffic of a device it has no file of. That is not
@@ -67,18 +69,63 @@ static LIST_HEAD(probe_known);	/* under rtnl */
 static atomic_t probe_names = ATOMIC_INIT(0);
 
 /**
- * tapxfer_scratch_get - a page in the caller's memory
+ * tapxfer_scratch_take - see whether memory that a request gives is there
+ * @a: from tapxfer_request_scratch()
+ * @scratch: its address, or 0 without
+ * @extack: for errors
+ *
+ * The memory may be a file's that nobody reads, and keep the caller, who has
+ * genetlink's lock, for as long as its owner likes. So this is for who has shown that
+ * it has a file of the driver's, which does that by itself, or the token.
+ *
+ * Context: in the calling process, whose memory is used; under no lock of ours.
+ * Return: 0, -EFAULT when it cannot be written to, -EOPNOTSUPP when the caller has
+ * no memory at all.
+ */
+int tapxfer_scratch_take(const struct nlattr *a, unsigned long *scratch,
+			 struct netlink_ext_ack *extack)
+{
+	u64 addr;
+
+	BUILD_BUG_ON(sizeof(struct ifreq) > TAPXFER_SCRATCH_LEN);
+
+	*scratch = 0;
+	if (!a)
+		return 0;
+	if (!current->mm) {
+		NL_SET_ERR_MSG_ATTR(extack, a,
+				    "the caller has no memory of its own, ask from a process");
+		return -EOPNOTSUPP;
+	}
+	addr = nla_get_u64(a);
+	if (!addr || addr != (unsigned long)addr ||
+	    clear_user(u64_to_user_ptr(addr), TAPXFER_SCRATCH_LEN)) {
+		NL_SET_ERR_MSG_ATTR(extack, a,
+				    "scratch is no memory that the caller can write to");
+		return -EFAULT;
+	}
+	*scratch = addr;
+	return 0;
+}
+
+/**
+ * tapxfer_scratch_get - memory of the caller's for the driver's answers
  * @s: to be filled in
+ * @given: what the caller has given, or 0 for a page of its own
  * @extack: for errors
  *
  * Return: 0, -EOPNOTSUPP without an address space, -ENOMEM and what else
  * mmap(2) returns.
  */
-int tapxfer_scratch_get(struct tapxfer_scratch *s,
+int tapxfer_scratch_get(struct tapxfer_scratch *s, unsigned long given,
 			struct netlink_ext_ack *extack)
 {
 	unsigned long addr;
 
+	s->addr = given;
+	s->mapped = !given;
+	if (given)
+		return 0;
 	if (!current->mm) {
 		NL_SET_ERR_MSG(extack,
 			       "the caller has no memory of its own, ask from a process");
@@ -96,7 +143,7 @@ int tapxfer_scratch_get(struct tapxfer_scratch *s,
 }
 
 /**
- * tapxfer_scratch_put - give the page back
+ * tapxfer_scratch_put - give a page back
  * @s: from tapxfer_scratch_get()
  *
  * To take it out of a mapping that it was merged with needs memory. It stays
@@ -106,6 +153,8 @@ void tapxfer_scratch_put(struct tapxfer_scratch *s)
 {
 	unsigned int tries = SCRATCH_TRIES;
 
+	if (!s->mapped)
+		return;
 	while (vm_munmap(s->addr, PAGE_SIZE) == -ENOMEM && --tries)
 		schedule_timeout_killable(1);
 }

@@ -97,6 +97,30 @@ void tapxfer_queue_sample(struct tapxfer_queue *q)
 	queue_full(q, tapxfer_ring_sample(&q->q_ring));
 }
 
+/*
+ * No limit either, but not the one that vhost makes batches for: it sends a packet
+ * at a time then. Anyone can set it, too: q_unbatched says that it is ours.
+ */
+#define SNDBUF_NO_BATCH	(INT_MAX - 1)
+
+/**
+ * tapxfer_queue_unbatch - have vhost begin no more batches
+ * @q: a queue whose sends are about to be closed
+ *
+ * A single packet can be refused, and is sent again; a batch has to be kept. What
+ * is in the driver already must not miss its memory: it is waited for.
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_queue_unbatch(struct tapxfer_queue *q)
+{
+	int sndbuf = cmpxchg(&q->q_sk->sk_sndbuf, INT_MAX, SNDBUF_NO_BATCH);
+
+	/* TUNGETSNDBUF answers from it as soon as the fence is up. */
+	WRITE_ONCE(q->q_sndbuf, sndbuf);
+	q->q_unbatched = sndbuf == INT_MAX;
+}
+
 /**
  * tapxfer_queue_close - leave writers no room
  * @q: a queue
@@ -111,8 +135,9 @@ void tapxfer_queue_close(struct tapxfer_queue *q)
 	int sndbuf = xchg(&q->q_sk->sk_sndbuf, 0);
 
 	/* It is closed already but for a limit that was set anew. */
-	if (sndbuf)
+	if (sndbuf && (sndbuf != SNDBUF_NO_BATCH || !q->q_unbatched))
 		WRITE_ONCE(q->q_sndbuf, sndbuf);
+	q->q_unbatched = false;
 }
 
 /**
@@ -124,7 +149,9 @@ void tapxfer_queue_close(struct tapxfer_queue *q)
 void tapxfer_queue_open(struct tapxfer_queue *q)
 {
 	/* A queue attached meanwhile can have set it anew: that one counts. */
-	cmpxchg(&q->q_sk->sk_sndbuf, 0, q->q_sndbuf);
+	cmpxchg(&q->q_sk->sk_sndbuf, q->q_unbatched ? SNDBUF_NO_BATCH : 0,
+		q->q_sndbuf);
+	q->q_unbatched = false;
 }
 
 /**

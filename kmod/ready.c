@@ -31,41 +31,66 @@
  * settings.
  */
 
+/* Under ho_lock: @err, or that there is nothing to go on with in @state. */
+static int claimant_check(struct tapxfer_handover *ho,
+			  enum tapxfer_state state, int err,
+			  struct netlink_ext_ack *extack)
+{
+	int over;
+
+	over = tapxfer_handover_check_live(ho, extack);
+	if (!over && ho->ho_state != state) {
+		NL_SET_ERR_MSG(extack,
+			       "the claimant has exited, claim anew or abort");
+		over = -ECANCELED;
+	}
+	return over ?: err;
+}
+
 /*
  * Apply the record and have the claim still. On success rtnl and ho_lock are
- * held, and setters wait for tapxfer_apply_end().
+ * held, and setters wait for tapxfer_apply_end(). The locks are let go of in
+ * between only if there is something to apply: most claimants set what was set.
  */
 static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 			  struct netlink_ext_ack *extack)
 {
-	int over, unknown = 0, err = 0;
+	struct tapxfer_dev_state st = {};
+	struct tapxfer_shadow sh;
+	int unknown = 0, err = 0;
 
 	if (!shared)
 		err = tapxfer_holders_check(ho, extack);
 	/* Traffic has to go on, whether or not the driver can be asked. */
 	if (!err)
-		unknown = tapxfer_violation_ask(ho, NULL);
-	if (!err)
-		err = tapxfer_apply(ho, extack);
+		unknown = tapxfer_violation_ask(ho, &st, NULL);
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	over = tapxfer_handover_check_live(ho, extack);
-	if (!over && ho->ho_state != TAPXFER_STATE_CLAIMED) {
-		NL_SET_ERR_MSG(extack,
-			       "the claimant has exited, claim anew or abort");
-		over = -ECANCELED;
-	}
-	err = over ?: err;
+	err = claimant_check(ho, TAPXFER_STATE_CLAIMED, err, extack);
+	if (err)
+		goto err_unlock;
+	tapxfer_violation_compare(ho, unknown ? NULL : &st);
+	if (unknown)
+		tapxfer_violation_name(ho, TAPXFER_VIOLATION_SETTINGS);
+	if (!tapxfer_apply_begin(ho, &sh))
+		return 0;
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+
+	err = tapxfer_apply(ho, &sh, extack);
+
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+	err = claimant_check(ho, TAPXFER_STATE_CLAIMED, err, extack);
 	if (!err) {
 		/* Its own changes have been seen as they were made. */
 		ho->ho_setter = NULL;
 		tapxfer_violation_look(ho);
-		if (unknown)
-			tapxfer_violation_name(ho, TAPXFER_VIOLATION_SETTINGS);
 		return 0;
 	}
 	tapxfer_apply_end(ho);
+err_unlock:
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return err;
@@ -126,6 +151,24 @@ void tapxfer_unready(struct tapxfer_handover *ho)
 	ho->ho_ready_at = 0;
 }
 
+/* The same of a claimant that was ready: its settings are in force. */
+static int ready_go_on(struct tapxfer_handover *ho,
+		       struct netlink_ext_ack *extack)
+{
+	int err;
+
+	rtnl_lock();
+	mutex_lock(&ho->ho_lock);
+	err = claimant_check(ho, TAPXFER_STATE_READY, 0, extack);
+	if (!err) {
+		tapxfer_violation_look(ho);
+		return 0;
+	}
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return err;
+}
+
 /**
  * tapxfer_thaw - let traffic go on after a claim
  * @ho: the handover, its command begun, claimed or ready
@@ -133,27 +176,25 @@ void tapxfer_unready(struct tapxfer_handover *ho)
  * @reply: to be filled in, as with tapxfer_fill_ended()
  * @extack: for errors
  *
- * Return: as tapxfer_ready(). Who was ready is not asked for other holders
- * again.
+ * Return: as tapxfer_ready(); on success the command is done. Who was ready is
+ * not asked for other holders again.
  */
 int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
 		 struct sk_buff *reply, struct netlink_ext_ack *extack)
 {
+	bool ready;
 	int err;
 
-	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	if (ho->ho_state == TAPXFER_STATE_READY) {
-		tapxfer_violation_look(ho);
-	} else {
-		mutex_unlock(&ho->ho_lock);
-		rtnl_unlock();
-		err = claimant_go_on(ho, shared, extack);
-		if (err)
-			return err;
-	}
+	ready = ho->ho_state == TAPXFER_STATE_READY;
+	mutex_unlock(&ho->ho_lock);
+	err = ready ? ready_go_on(ho, extack) :
+		      claimant_go_on(ho, shared, extack);
+	if (err)
+		return err;
 	tapxfer_end_locked(ho, TAPXFER_EVENT_THAWED, reply);
 	tapxfer_apply_end(ho);
+	tapxfer_handover_done_locked(ho);
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return 0;

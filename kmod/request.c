@@ -12,6 +12,32 @@ static bool caller_is_admin(const struct sk_buff *skb, const struct net *net)
 	return netlink_ns_capable(skb, net->user_ns, CAP_NET_ADMIN);
 }
 
+/* Who has opened the socket that a request came over; NULL for one of the kernel's */
+static const struct cred *opener_of(const struct sk_buff *skb)
+{
+	const struct socket *sock = NETLINK_CB(skb).sk->sk_socket;
+
+	return sock && sock->file ? sock->file->f_cred : NULL;
+}
+
+/*
+ * The same user, with no more rights: neither one that a file's mode or capabilities
+ * gave it, nor one that it does not use for the moment. As ptrace(2) has it.
+ */
+static bool caller_is_opener(const struct sk_buff *skb)
+{
+	const struct cred *opener = opener_of(skb), *cred = current_cred();
+
+	return opener && opener->user_ns == cred->user_ns &&
+	       uid_eq(opener->uid, cred->uid) &&
+	       uid_eq(opener->euid, cred->euid) &&
+	       uid_eq(opener->suid, cred->suid) &&
+	       gid_eq(opener->gid, cred->gid) &&
+	       gid_eq(opener->egid, cred->egid) &&
+	       gid_eq(opener->sgid, cred->sgid) &&
+	       cap_issubset(cred->cap_permitted, opener->cap_permitted);
+}
+
 /**
  * tapxfer_check_opener - whether a request may use the sender's descriptors
  * @skb: the request
@@ -25,19 +51,33 @@ static bool caller_is_admin(const struct sk_buff *skb, const struct net *net)
  */
 int tapxfer_check_opener(const struct sk_buff *skb, struct genl_info *info)
 {
-	const struct socket *sock = NETLINK_CB(skb).sk->sk_socket;
-	const struct cred *opener;
-
-	if (sock && sock->file) {
-		opener = sock->file->f_cred;
-		if (uid_eq(opener->euid, current_euid()) &&
-		    gid_eq(opener->egid, current_egid()) &&
-		    opener->user_ns == current_user_ns())
-			return 0;
-	}
+	if (caller_is_opener(skb))
+		return 0;
 	NL_SET_ERR_MSG(info->extack,
-		       "the netlink socket was opened by another user, open one of your own");
+		       "the netlink socket was opened by another user or with fewer rights, open one of your own");
 	return -EPERM;
+}
+
+/**
+ * tapxfer_request_scratch - the memory that a request gives
+ * @skb: the request
+ * @info: the request, parsed
+ *
+ * Nobody but the process itself says where in it the kernel may write: the one that
+ * has opened the socket. Equal credentials would not tell it from another process of
+ * the same user, which may be confined or trusted in another way. It does have the
+ * very same ones, unless it forked, ran another program or changed them since; then
+ * the command is done without this memory.
+ *
+ * Return: for tapxfer_scratch_take(), or NULL when there is none to be used.
+ */
+const struct nlattr *tapxfer_request_scratch(const struct sk_buff *skb,
+					     struct genl_info *info)
+{
+	/* The file keeps them, so that no others can be at that address. */
+	if (opener_of(skb) != current_cred())
+		return NULL;
+	return info->attrs[TAPXFER_A_HANDOVER_SCRATCH];
 }
 
 /* A number that has a default, a limit of the family's, and one for anybody */
@@ -180,6 +220,7 @@ struct tapxfer_handover *tapxfer_request_new(struct sk_buff *skb,
 	req->net = genl_info_net(info);
 	req->dev_attr = info->attrs[TAPXFER_A_HANDOVER_IFINDEX];
 	req->ifindex = nla_get_u32(req->dev_attr);
+	req->scratch = tapxfer_request_scratch(skb, info);
 	err = parse_limits(skb, info, req);
 	if (!err)
 		err = parse_fds(info, req);
@@ -266,6 +307,7 @@ struct tapxfer_handover *tapxfer_request_begin(struct sk_buff *skb,
 					       bool *created)
 {
 	struct tapxfer_handover *ho;
+	unsigned long scratch;
 	int err;
 
 	*created = !info->attrs[TAPXFER_A_HANDOVER_ID];
@@ -284,7 +326,10 @@ struct tapxfer_handover *tapxfer_request_begin(struct sk_buff *skb,
 	ho = tapxfer_request_find(info);
 	if (IS_ERR(ho))
 		return ho;
-	err = tapxfer_handover_begin(ho, states, info->extack);
+	err = tapxfer_scratch_take(tapxfer_request_scratch(skb, info), &scratch,
+				   info->extack);
+	if (!err)
+		err = tapxfer_handover_begin(ho, states, scratch, info->extack);
 	if (err) {
 		tapxfer_handover_put(ho);
 		return ERR_PTR(err);

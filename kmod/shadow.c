@@ -38,6 +38,14 @@
 #define OFFLOAD_USO	0
 #endif
 
+#ifdef TUN_F_UDP_TUNNEL_GSO
+#define OFFLOAD_TUNNEL		TUN_F_UDP_TUNNEL_GSO
+#define OFFLOAD_TUNNEL_CSUM	TUN_F_UDP_TUNNEL_GSO_CSUM
+#else
+#define OFFLOAD_TUNNEL		0
+#define OFFLOAD_TUNNEL_CSUM	0
+#endif
+
 static int check_offloads(unsigned long offloads)
 {
 	unsigned long known = 0;
@@ -49,6 +57,10 @@ static int check_offloads(unsigned long offloads)
 		/* The driver wants both or none. */
 		if ((offloads & OFFLOAD_USO) == OFFLOAD_USO)
 			known |= OFFLOAD_USO;
+		/* And tunnels only with something in them. */
+		if ((offloads & OFFLOAD_TUNNEL) &&
+		    (offloads & known & (TUN_F_TSO4 | TUN_F_TSO6 | OFFLOAD_USO)))
+			known |= OFFLOAD_TUNNEL | OFFLOAD_TUNNEL_CSUM;
 	}
 	return offloads & ~known ? -EINVAL : 0;
 }
@@ -314,4 +326,21 @@ void tapxfer_shadow_begin(struct tapxfer_handover *ho)
 	sh->s_be = st->vnet_be;
 	sh->s_offloads = st->offloads;
 	sh->s_sndbuf = st->sndbuf;
+}
+
+/**
+ * tapxfer_shadow_attach_all - record that the claimant attaches every queue
+ * @ho: the handover, whose claim has just begun
+ *
+ * As the claimant's own TUNSETQUEUE would, but together with the claim: a claimant
+ * whose handover ends between the two would set the device itself.
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_shadow_attach_all(struct tapxfer_handover *ho)
+{
+	unsigned int i;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		ho->ho_queues[i].q_shadow_detached = false;
 }

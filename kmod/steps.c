@@ -72,10 +72,8 @@ static int freeze_raise(struct tapxfer_handover *ho,
 
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
-	/* TUNGETSNDBUF answers from it as soon as the fence is up. */
 	for (i = 0; !err && i < ho->ho_nqueues; i++)
-		WRITE_ONCE(ho->ho_queues[i].q_sndbuf,
-			   READ_ONCE(ho->ho_queues[i].q_sk->sk_sndbuf));
+		tapxfer_queue_unbatch(&ho->ho_queues[i]);
 	for (i = 0; !err && i < ho->ho_nqueues; i++)
 		tapxfer_send_close(&ho->ho_queues[i]);
 	if (!err)
@@ -84,17 +82,24 @@ static int freeze_raise(struct tapxfer_handover *ho,
 	return err;
 }
 
-static int freeze_close(struct tapxfer_handover *ho,
+/* Hardly anybody attaches or detaches one from here on: so many are, @detached. */
+static int freeze_close(struct tapxfer_handover *ho, unsigned int *detached,
 			struct netlink_ext_ack *extack)
 {
-	unsigned int i;
+	unsigned int i, enabled;
 	int err;
 
+	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
 	for (i = 0; !err && i < ho->ho_nqueues; i++)
 		tapxfer_queue_close(&ho->ho_queues[i]);
+	/* Then each has to be asked. */
+	if (!err && tapxfer_dev_counts(ho->ho_dev, ho->ho_info, &enabled,
+				       detached))
+		*detached = ho->ho_nqueues;
 	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
 	return err;
 }
 
@@ -107,9 +112,10 @@ static void freeze_undo(struct tapxfer_handover *ho)
 		/* What vhost has sent meanwhile before what others write. */
 		for (i = 0; i < ho->ho_nqueues; i++)
 			tapxfer_send_open(&ho->ho_queues[i]);
-		WRITE_ONCE(ho->ho_fence, ho->ho_fence & ~TAPXFER_FENCE_WRITE);
+		/* Who asks for the limit without the fence is to find it. */
 		for (i = 0; i < ho->ho_nqueues; i++)
 			tapxfer_queue_open(&ho->ho_queues[i]);
+		WRITE_ONCE(ho->ho_fence, ho->ho_fence & ~TAPXFER_FENCE_WRITE);
 		wake_up_all(&ho->ho_wait);
 		for (i = 0; i < ho->ho_nqueues; i++)
 			tapxfer_queue_wake(&ho->ho_queues[i]);
@@ -117,17 +123,20 @@ static void freeze_undo(struct tapxfer_handover *ho)
 	mutex_unlock(&ho->ho_lock);
 }
 
-/* Ask the files; not under ho_lock, since tun takes rtnl. */
-static int freeze_export(struct tapxfer_handover *ho,
+/*
+ * Ask the files; not under ho_lock, since tun takes rtnl. Where no queue is
+ * detached there is nothing to be asked of each.
+ */
+static int freeze_export(struct tapxfer_handover *ho, unsigned int detached,
 			 struct tapxfer_dev_state *st,
 			 struct netlink_ext_ack *extack)
 {
 	struct tapxfer_scratch scratch;
 	unsigned int i;
 	int err, over;
-	u32 flags;
+	u32 flags = 0;
 
-	err = tapxfer_scratch_get(&scratch, extack);
+	err = tapxfer_scratch_get(&scratch, ho->ho_scratch, extack);
 	if (err)
 		return err;
 
@@ -135,7 +144,8 @@ static int freeze_export(struct tapxfer_handover *ho,
 	for (i = 0; !err && i < ho->ho_nqueues; i++) {
 		struct tapxfer_queue *q = &ho->ho_queues[i];
 
-		err = tapxfer_probe_flags(q->q_file, &scratch, &flags);
+		if (detached)
+			err = tapxfer_probe_flags(q->q_file, &scratch, &flags);
 		q->q_detached = flags & IFF_DETACH_QUEUE;
 		q->q_nonblock = q->q_file->f_flags & O_NONBLOCK;
 		q->q_frozen_sndbuf = q->q_sndbuf;
@@ -153,6 +163,38 @@ static int freeze_export(struct tapxfer_handover *ho,
 	return over ?: err;
 }
 
+/*
+ * Not all that attaches or detaches a queue was waited for: who called the driver
+ * before the prepare is not counted, and may have stalled in its memory since.
+ */
+static int freeze_check_detached(const struct tapxfer_handover *ho,
+				 const struct tapxfer_dev_state *st,
+				 struct netlink_ext_ack *extack)
+{
+	unsigned int i, detached = 0;
+
+	for (i = 0; i < ho->ho_nqueues; i++)
+		detached += ho->ho_queues[i].q_detached;
+	if (detached == st->num_detached)
+		return 0;
+	NL_SET_ERR_MSG(extack,
+		       "a queue was attached or detached meanwhile, freeze again");
+	return -EAGAIN;
+}
+
+/* What the device tells, and whether these are the queues that were asked. */
+static int freeze_check(struct tapxfer_handover *ho,
+			struct tapxfer_dev_state *st,
+			struct netlink_ext_ack *extack)
+{
+	int err;
+
+	err = tapxfer_dev_state(ho->ho_dev, ho->ho_info, st);
+	err = tapxfer_check_count(ho, err, st->num_queues + st->num_detached,
+				  extack);
+	return err ?: freeze_check_detached(ho, st, extack);
+}
+
 static int freeze_commit(struct tapxfer_handover *ho,
 			 struct tapxfer_dev_state *st,
 			 struct netlink_ext_ack *extack)
@@ -163,13 +205,11 @@ static int freeze_commit(struct tapxfer_handover *ho,
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
 	if (!err)
-		err = tapxfer_check_queues(ho, extack);
-	if (!err)
-		err = tapxfer_dev_state(ho->ho_dev, ho->ho_info, st);
+		err = freeze_check(ho, st, extack);
 	if (!err) {
 		st->sndbuf = ho->ho_queues[0].q_sndbuf;
 		ho->ho_export = *st;
-		tapxfer_violation_base(ho);
+		tapxfer_violation_base(ho, st);
 		ho->ho_state = TAPXFER_STATE_FROZEN;
 		ho->ho_frozen_at = ktime_get_ns();
 		tapxfer_event(ho, TAPXFER_EVENT_FROZEN);
@@ -186,12 +226,14 @@ static int freeze_commit(struct tapxfer_handover *ho,
  * @extack: for errors
  *
  * Return: 0; or an errno, and the handover holds as before, unless it ended
- * meanwhile (-ECANCELED).
+ * meanwhile (-ECANCELED). -EAGAIN when a queue was attached or detached by a call
+ * that is older than the handover.
  */
 int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack)
 {
 	struct tapxfer_dev_state st = {};
+	unsigned int detached = 0;
 	int err;
 
 	err = freeze_raise(ho, extack);
@@ -206,9 +248,9 @@ int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		NL_SET_ERR_MSG(extack,
 			       "a signal came while waiting for writes in flight");
 	else
-		err = freeze_close(ho, extack);
+		err = freeze_close(ho, &detached, extack);
 	if (!err)
-		err = freeze_export(ho, &st, extack);
+		err = freeze_export(ho, detached, &st, extack);
 	if (!err)
 		err = freeze_commit(ho, &st, extack);
 	if (err)
@@ -249,7 +291,7 @@ static unsigned int handover_lift(struct tapxfer_handover *ho)
 static void handover_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
 	bool held = ho->ho_holding_at;
-	unsigned int i, dropped;
+	unsigned int dropped;
 
 	if (event != TAPXFER_EVENT_THAWED) {
 		tapxfer_restore_files(ho);
@@ -261,15 +303,13 @@ static void handover_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 	ho->ho_ended_at = ktime_get_ns();
 	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_DRAINING);
 	if (held)
-		ho->ho_dropped = tapxfer_dev_tx_dropped(ho->ho_dev) -
-				 ho->ho_tx_dropped + dropped;
+		ho->ho_dropped = dropped +
+			tapxfer_drops_since(tapxfer_dev_tx_dropped(ho->ho_dev),
+					    ho->ho_tx_dropped);
 	tapxfer_claim_drop(ho);
 	if (cancel_delayed_work(&ho->ho_deadline_work))
 		tapxfer_handover_put(ho);
 	tapxfer_event(ho, event);
-	/* The arrays that the parked ones took the place of. */
-	for (i = 0; i < ho->ho_nqueues; i++)
-		tapxfer_ring_free(&ho->ho_queues[i].q_ring);
 }
 
 /**
@@ -317,8 +357,7 @@ void tapxfer_gone(struct tapxfer_handover *ho, struct net_device *dev)
 			handover_end(ho, TAPXFER_EVENT_GONE);
 			tapxfer_drain_start(ho);
 		}
-		netdev_put(ho->ho_dev, &ho->ho_dev_tracker);
-		WRITE_ONCE(ho->ho_dev, NULL);
+		tapxfer_handover_put_dev(ho);
 	}
 	mutex_unlock(&ho->ho_lock);
 }

@@ -56,15 +56,14 @@ static void see_xdp(struct net_device *dev, struct tapxfer_seen *seen)
 }
 
 static void see_settings(struct tapxfer_handover *ho,
-			 struct tapxfer_seen *seen)
+			 struct tapxfer_seen *seen,
+			 const struct tapxfer_dev_state *told)
 {
 	struct tapxfer_dev_state *st = &seen->settings;
 	unsigned int i;
 
-	/* It is asked for a whole reply, which does not fail for its size. */
-	if (tapxfer_dev_state(ho->ho_dev, ho->ho_info, st))
-		*st = ho->ho_seen.settings;
-	else
+	*st = told ? *told : ho->ho_seen.settings;
+	if (told)
 		seen->queues = st->num_queues + st->num_detached;
 	/* What is known stays known. */
 	if (!st->ids) {
@@ -76,8 +75,12 @@ static void see_settings(struct tapxfer_handover *ho,
 		seen->sndbuf |= READ_ONCE(ho->ho_queues[i].q_sk->sk_sndbuf);
 }
 
-/* Zeroed before: parts of it are compared as memory. */
-static void see(struct tapxfer_handover *ho, struct tapxfer_seen *seen)
+/*
+ * Zeroed before: parts of it are compared as memory. @told: what the driver tells,
+ * or NULL when it does not.
+ */
+static void see(struct tapxfer_handover *ho, struct tapxfer_seen *seen,
+		const struct tapxfer_dev_state *told)
 {
 	struct net_device *dev = ho->ho_dev;
 
@@ -89,7 +92,7 @@ static void see(struct tapxfer_handover *ho, struct tapxfer_seen *seen)
 	seen->carrier = netif_carrier_ok(dev);
 	see_xdp(dev, seen);
 	seen->queues = ho->ho_nqueues;
-	see_settings(ho, seen);
+	see_settings(ho, seen, told);
 }
 
 /* What its owner is called elsewhere proves nothing. */
@@ -140,12 +143,14 @@ static u32 differs(const struct tapxfer_seen *a, const struct tapxfer_seen *b)
 /**
  * tapxfer_violation_base - what the device is compared with
  * @ho: the handover, whose device's state is being exported
+ * @st: that state, from tapxfer_dev_state()
  *
  * Context: under rtnl and ho_lock.
  */
-void tapxfer_violation_base(struct tapxfer_handover *ho)
+void tapxfer_violation_base(struct tapxfer_handover *ho,
+			    const struct tapxfer_dev_state *st)
 {
-	see(ho, &ho->ho_seen);
+	see(ho, &ho->ho_seen, st);
 }
 
 /**
@@ -163,20 +168,16 @@ void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits)
 	tapxfer_event(ho, TAPXFER_EVENT_VIOLATED);
 }
 
-/**
- * tapxfer_violation_look - compare a frozen device with what it was
- * @ho: the handover; nothing is done when it has no exported state
- *
- * Context: under rtnl and ho_lock.
- */
-void tapxfer_violation_look(struct tapxfer_handover *ho)
+static int look(struct tapxfer_handover *ho)
 {
+	struct tapxfer_dev_state st = {};
 	struct tapxfer_seen now;
 	u32 bits;
+	int err;
 
-	if (!tapxfer_is_frozen(ho))
-		return;
-	see(ho, &now);
+	/* It is asked for a whole reply, which does not fail for its size. */
+	err = tapxfer_dev_state(ho->ho_dev, ho->ho_info, &st);
+	see(ho, &now, err ? NULL : &st);
 	bits = differs(&ho->ho_seen, &now);
 	ho->ho_seen = now;
 	if (ho->ho_setter == current || ho->ho_state == TAPXFER_STATE_READY)
@@ -185,49 +186,74 @@ void tapxfer_violation_look(struct tapxfer_handover *ho)
 	if (ho->ho_shadow.s_applying)
 		bits &= ~TAPXFER_VIOLATION_SETTINGS;
 	tapxfer_violation_name(ho, bits);
+	return err;
 }
 
 /**
- * tapxfer_violation_ask - compare what only a file tells
+ * tapxfer_violation_look - compare a frozen device with what it was
+ * @ho: the handover; nothing is done when it has no exported state
+ *
+ * Context: under rtnl and ho_lock.
+ */
+void tapxfer_violation_look(struct tapxfer_handover *ho)
+{
+	if (tapxfer_is_frozen(ho))
+		look(ho);
+}
+
+/**
+ * tapxfer_violation_ask - ask for what only a file tells
  * @ho: the handover, its command begun, frozen or claimed
+ * @st: zeroed; what tapxfer_violation_compare() compares is filled in
  * @extack: for errors
  *
- * And all the rest, before the claimant's settings are in force.
- *
  * Context: in the calling process, whose memory is used; takes rtnl.
- * Return: 0 or an errno; -ECANCELED when the handover ended meanwhile.
+ * Return: 0 or an errno.
  */
 int tapxfer_violation_ask(struct tapxfer_handover *ho,
+			  struct tapxfer_dev_state *st,
 			  struct netlink_ext_ack *extack)
 {
-	const struct tapxfer_dev_state *was = &ho->ho_export;
-	struct tapxfer_dev_state st = {};
 	struct tapxfer_scratch scratch;
-	int over, err;
+	int err;
 
-	err = tapxfer_scratch_get(&scratch, extack);
+	err = tapxfer_scratch_get(&scratch, ho->ho_scratch, extack);
 	if (err)
 		return err;
-	err = tapxfer_probe_state(ho->ho_queues[0].q_file, &scratch, &st);
+	err = tapxfer_probe_state(ho->ho_queues[0].q_file, &scratch, st);
 	tapxfer_scratch_put(&scratch);
 	if (err)
 		NL_SET_ERR_MSG(extack,
 			       "the driver does not tell the state of a queue");
+	return err;
+}
 
-	rtnl_lock();
-	mutex_lock(&ho->ho_lock);
-	over = tapxfer_handover_check_live(ho, extack);
-	if (!over)
-		tapxfer_violation_look(ho);
+/**
+ * tapxfer_violation_compare - compare a device with what it was frozen as
+ * @ho: the handover, frozen or claimed
+ * @st: what a file has told; or NULL, then the rest is compared
+ *
+ * Before the claimant's settings are in force.
+ *
+ * Context: under rtnl and ho_lock.
+ * Return: 0, and ho_seen is what the device is now; or what the driver says when
+ * it is asked for that.
+ */
+int tapxfer_violation_compare(struct tapxfer_handover *ho,
+			      const struct tapxfer_dev_state *st)
+{
+	const struct tapxfer_dev_state *was = &ho->ho_export;
+	int err;
+
+	err = look(ho);
 	/* What a claimant that is gone has left is named already. */
-	if (!over && !err && !ho->ho_shadow.s_stale &&
-	    (st.vnet_hdr_sz != was->vnet_hdr_sz || st.vnet_le != was->vnet_le ||
-	     st.vnet_be != was->vnet_be ||
-	     (st.flags ^ was->flags) & ~IFF_NO_PI))
+	if (!st || ho->ho_shadow.s_stale)
+		return err;
+	if (st->vnet_hdr_sz != was->vnet_hdr_sz ||
+	    st->vnet_le != was->vnet_le || st->vnet_be != was->vnet_be ||
+	    (st->flags ^ was->flags) & ~IFF_NO_PI)
 		tapxfer_violation_name(ho, TAPXFER_VIOLATION_SETTINGS);
-	mutex_unlock(&ho->ho_lock);
-	rtnl_unlock();
-	return over ?: err;
+	return err;
 }
 
 /**

@@ -26,7 +26,7 @@
  *   ERANGE      hold, deadline or timeout above the family's limit; a token of
  *               another length
  *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token;
- *               the socket was opened by another user
+ *               the socket was opened by another user, or with fewer rights
  *   EBADF       no such file descriptor
  *   EBADFD      the file is attached to no netdev
  *   ENODEV      no such netdev in this network namespace
@@ -36,7 +36,9 @@
  *               IFF_NAPI_FRAGS; the caller has no address space
  *   EXDEV       a file is a queue of another device
  *   EAGAIN      tun and tap devices come and go too fast to tell a tun's files
- *               apart, or the device's rings grew during the prepare: try again
+ *               apart, or the device's rings grew during the prepare: try again;
+ *               freeze: a queue was attached or detached meanwhile, by a call
+ *               that is older than the handover: freeze again
  *   EBUSY       the device or a file is in a handover already; another
  *               command on the handover is under way; ready, thaw: others than
  *               the claimant hold a queue file
@@ -69,6 +71,9 @@
 /* Length of a handover's token, in bytes. */
 #define TAPXFER_TOKEN_LEN	16
 
+/* What TAPXFER_A_HANDOVER_SCRATCH has to have room for, in bytes. */
+#define TAPXFER_SCRATCH_LEN	64
+
 /**
  * enum tapxfer_feature - what this kernel's tapxfer can do
  * @TAPXFER_FEATURE_HOLD: the rings can be parked before the write side closes
@@ -91,6 +96,9 @@
  * @TAPXFER_FEATURE_DRAIN: drain waits for what the host has not let go of
  * @TAPXFER_FEATURE_HOLD_BYTES: what is held is bounded in bytes as well
  * @TAPXFER_FEATURE_VIOLATED: changes that cannot be refused are told
+ * @TAPXFER_FEATURE_ATTACH_ALL: a claim can attach the detached queues, from the
+ *   thaw on
+ * @TAPXFER_FEATURE_SCRATCH: the caller can give memory for the driver to answer in
  */
 enum tapxfer_feature {
 	TAPXFER_FEATURE_HOLD = 1,
@@ -107,6 +115,8 @@ enum tapxfer_feature {
 	TAPXFER_FEATURE_DRAIN = 2048,
 	TAPXFER_FEATURE_HOLD_BYTES = 4096,
 	TAPXFER_FEATURE_VIOLATED = 8192,
+	TAPXFER_FEATURE_ATTACH_ALL = 16384,
+	TAPXFER_FEATURE_SCRATCH = 32768,
 };
 
 /**
@@ -255,7 +265,11 @@ enum {
 	TAPXFER_A_DEV_MAX = (__TAPXFER_A_DEV_MAX - 1)
 };
 
-/* Nested in a handover, once a queue, in the order of the files */
+/*
+ * Nested in a handover, once a queue, in the order of the files. The replies to
+ * freeze and claim have INDEX, FD, DETACHED, NONBLOCK and HELD of them, for packets
+ * may be lost until they are there; HANDOVER_GET has all but FD.
+ */
 enum {
 	TAPXFER_A_QUEUE_INDEX = 1,	/* u32 */
 	TAPXFER_A_QUEUE_FD,		/* s32, claim: the new descriptor */
@@ -278,6 +292,13 @@ enum {
 	TAPXFER_A_QUEUE_MAX = (__TAPXFER_A_QUEUE_MAX - 1)
 };
 
+/*
+ * SCRATCH goes with prepare, hold, freeze, claim, ready and thaw. The driver answers
+ * in its caller's memory: TAPXFER_SCRATCH_LEN bytes there, which the caller does not
+ * use meanwhile. Without it, or over a socket that the process has not opened itself,
+ * with the credentials that it has now, the kernel maps a page of the caller's for the
+ * time of the command, which takes longer.
+ */
 enum {
 	TAPXFER_A_HANDOVER_ID = 1,	/* u32 */
 	TAPXFER_A_HANDOVER_TOKEN,	/* binary, TAPXFER_TOKEN_LEN bytes */
@@ -312,6 +333,8 @@ enum {
 	TAPXFER_A_HANDOVER_UNSENT,	/* u64, bytes of memory, all queues */
 	TAPXFER_A_HANDOVER_VIOLATED,	/* u32, enum tapxfer_violation */
 	TAPXFER_A_HANDOVER_PAD,
+	TAPXFER_A_HANDOVER_ATTACH_ALL,	/* flag, claim */
+	TAPXFER_A_HANDOVER_SCRATCH,	/* u64, address of memory, see above */
 
 	__TAPXFER_A_HANDOVER_MAX,
 	TAPXFER_A_HANDOVER_MAX = (__TAPXFER_A_HANDOVER_MAX - 1)
