@@ -18,6 +18,29 @@ EXPORT int tapxfer_caps(struct tapxfer *tx, struct tapxfer_info **caps)
 	return err;
 }
 
+/*
+ * The handle's own, which is asked for once: for what is the module's and stays,
+ * its version and features. Another module is noticed by its family's number.
+ */
+int txl_caps(struct tapxfer *tx, const struct tapxfer_info **caps)
+{
+	int err = 0;
+
+	if (!tx->caps)
+		err = tapxfer_caps(tx, &tx->caps);
+	*caps = tx->caps;
+	return err;
+}
+
+/* Whether the module has it: not if it does not tell */
+bool txl_has_feature(struct tapxfer *tx, uint64_t feature)
+{
+	const struct tapxfer_info *caps;
+
+	return !txl_caps(tx, &caps) &&
+	       tapxfer_info_u64(caps, TAPXFER_A_CAP_FEATURES) & feature;
+}
+
 EXPORT int tapxfer_dev_get(struct tapxfer *tx, unsigned int ifindex, int fd,
 			   struct tapxfer_info **dev)
 {

@@ -118,6 +118,8 @@ static const char *attr_name(enum txl_set set, unsigned int attr)
 		[TAPXFER_A_HANDOVER_SHARED] = "shared",
 		[TAPXFER_A_HANDOVER_PID] = "pid",
 		[TAPXFER_A_HANDOVER_HOLD_BYTES] = "hold-bytes",
+		[TAPXFER_A_HANDOVER_ATTACH_ALL] = "attach-all",
+		[TAPXFER_A_HANDOVER_SCRATCH] = "scratch",
 	};
 
 	if (set == TXL_SET_DEV && attr < ARRAY_SIZE(dev))

@@ -12,7 +12,7 @@
  */
 #define FDS_MAX		4096
 
-/* Room for id, token, ifindex and the numbers of the options. */
+/* Room for id, token, ifindex, scratch and the numbers of the options. */
 #define ROOM		128
 
 /* Copy the caller's options, which may be older or newer than ours. */
@@ -74,6 +74,14 @@ static void opts_put(struct nlmsghdr *nlh, const struct tapxfer_opts *opts)
 				 opts->timeout);
 }
 
+/* A page that the kernel has to map for its answers takes long: it gets memory. */
+static void scratch_put(struct tapxfer *tx, struct nlmsghdr *nlh)
+{
+	if (txl_has_feature(tx, TAPXFER_FEATURE_SCRATCH))
+		mnl_attr_put_u64(nlh, TAPXFER_A_HANDOVER_SCRATCH,
+				 (uintptr_t)tx->scratch);
+}
+
 static int prepare(struct tapxfer *tx, unsigned int ifindex, const int *fds,
 		   size_t nfds, const struct tapxfer_opts *opts,
 		   struct tapxfer_token *token, struct tapxfer_info **ho)
@@ -101,19 +109,23 @@ static int prepare(struct tapxfer *tx, unsigned int ifindex, const int *fds,
 		mnl_attr_put_u32(req.nlh, TAPXFER_A_HANDOVER_FD,
 				 (uint32_t)fds[i]);
 	opts_put(req.nlh, opts);
+	scratch_put(tx, req.nlh);
 	/* memory first: the answer brings the token, which comes only once */
 	err = txl_talk_one(tx, &req, true, token, ho);
 	txl_req_free(&req);
 	return err;
 }
 
-/* @flag is the number of a flag attribute, or 0. */
-static int go_on_flag(struct tapxfer *tx, uint8_t cmd, uint32_t id,
-		      const struct tapxfer_token *token,
-		      const struct tapxfer_opts *opts, uint16_t flag,
-		      struct tapxfer_info **ho)
+/* The bit of a flag attribute */
+#define FLAG(name)	(1ULL << TAPXFER_A_HANDOVER_##name)
+
+static int go_on_flags(struct tapxfer *tx, uint8_t cmd, uint32_t id,
+		       const struct tapxfer_token *token,
+		       const struct tapxfer_opts *opts, uint64_t flags,
+		       struct tapxfer_info **ho)
 {
 	struct txl_req req;
+	uint16_t attr;
 	int err;
 
 	err = txl_req_init(tx, &req, TXL_SET_HANDOVER, cmd, ROOM);
@@ -125,8 +137,12 @@ static int go_on_flag(struct tapxfer *tx, uint8_t cmd, uint32_t id,
 			     sizeof(token->bytes), token->bytes);
 	if (opts)
 		opts_put(req.nlh, opts);
-	if (flag)
-		mnl_attr_put(req.nlh, flag, 0, NULL);
+	if (cmd == TAPXFER_CMD_FREEZE || cmd == TAPXFER_CMD_CLAIM ||
+	    cmd == TAPXFER_CMD_READY || cmd == TAPXFER_CMD_THAW)
+		scratch_put(tx, req.nlh);
+	for (attr = 1; attr <= TAPXFER_A_HANDOVER_MAX; attr++)
+		if (flags & 1ULL << attr)
+			mnl_attr_put(req.nlh, attr, 0, NULL);
 	err = txl_talk_one(tx, &req, !!ho, NULL, ho);
 	txl_req_free(&req);
 	return err;
@@ -136,7 +152,7 @@ static int go_on(struct tapxfer *tx, uint8_t cmd, uint32_t id,
 		 const struct tapxfer_token *token,
 		 const struct tapxfer_opts *opts, struct tapxfer_info **ho)
 {
-	return go_on_flag(tx, cmd, id, token, opts, 0, ho);
+	return go_on_flags(tx, cmd, id, token, opts, 0, ho);
 }
 
 static int flags_check(struct tapxfer *tx, uint32_t flags, uint32_t allowed)
@@ -159,9 +175,8 @@ static int let_go_on(struct tapxfer *tx, uint8_t cmd, uint32_t id,
 	err = flags_check(tx, flags, TAPXFER_THAW_SHARED);
 	if (err)
 		return err;
-	return go_on_flag(tx, cmd, id, token, NULL,
-			  flags & TAPXFER_THAW_SHARED ?
-			  TAPXFER_A_HANDOVER_SHARED : 0, ho);
+	return go_on_flags(tx, cmd, id, token, NULL,
+			   flags & TAPXFER_THAW_SHARED ? FLAG(SHARED) : 0, ho);
 }
 
 /*
@@ -284,15 +299,19 @@ EXPORT int tapxfer_claim_flags(struct tapxfer *tx, uint32_t id,
 			       const struct tapxfer_token *token,
 			       uint32_t flags, struct tapxfer_info **ho)
 {
+	uint64_t attrs = 0;
 	int err;
 
 	*ho = NULL;
-	err = flags_check(tx, flags, TAPXFER_CLAIM_NO_FDS);
+	err = flags_check(tx, flags,
+			  TAPXFER_CLAIM_NO_FDS | TAPXFER_CLAIM_ATTACH_ALL);
 	if (err)
 		return err;
-	return go_on_flag(tx, TAPXFER_CMD_CLAIM, id, token, NULL,
-			  flags & TAPXFER_CLAIM_NO_FDS ?
-			  TAPXFER_A_HANDOVER_NO_FDS : 0, ho);
+	if (flags & TAPXFER_CLAIM_NO_FDS)
+		attrs |= FLAG(NO_FDS);
+	if (flags & TAPXFER_CLAIM_ATTACH_ALL)
+		attrs |= FLAG(ATTACH_ALL);
+	return go_on_flags(tx, TAPXFER_CMD_CLAIM, id, token, NULL, attrs, ho);
 }
 
 EXPORT int tapxfer_drain(struct tapxfer *tx, uint32_t id,

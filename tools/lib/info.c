@@ -111,13 +111,8 @@ EXPORT size_t tapxfer_info_count(const struct tapxfer_info *info,
 	return n;
 }
 
-EXPORT uint64_t tapxfer_info_u64(const struct tapxfer_info *info,
-				 unsigned int attr)
+uint64_t txl_attr_u64(const struct nlattr *a)
 {
-	const struct nlattr *a = find(info, attr, 0);
-
-	if (!a)
-		return 0;
 	switch (mnl_attr_get_payload_len(a)) {
 	case 1:
 		return mnl_attr_get_u8(a);
@@ -130,6 +125,14 @@ EXPORT uint64_t tapxfer_info_u64(const struct tapxfer_info *info,
 	default:
 		return 0;
 	}
+}
+
+EXPORT uint64_t tapxfer_info_u64(const struct tapxfer_info *info,
+				 unsigned int attr)
+{
+	const struct nlattr *a = find(info, attr, 0);
+
+	return a ? txl_attr_u64(a) : 0;
 }
 
 EXPORT int32_t tapxfer_info_s32(const struct tapxfer_info *info,
@@ -169,6 +172,27 @@ tapxfer_info_nest(const struct tapxfer_info *info, unsigned int attr, size_t n)
 	if (!a || !(a->nla_type & NLA_F_NESTED))
 		return NULL;
 	return (const struct tapxfer_info *)a;
+}
+
+/*
+ * The next nest of the type after @nest, the first one after NULL. A loop with
+ * tapxfer_info_nest() would begin anew for each.
+ */
+const struct tapxfer_info *txl_info_next(const struct tapxfer_info *info,
+					 unsigned int attr,
+					 const struct tapxfer_info *nest)
+{
+	const char *end = (const char *)info + info->nla.nla_len;
+	const struct nlattr *a = nest ? mnl_attr_next(&nest->nla) :
+					mnl_attr_get_payload(&info->nla);
+
+	while (mnl_attr_ok(a, (int)(end - (const char *)a))) {
+		if (mnl_attr_get_type(a) == attr)
+			return a->nla_type & NLA_F_NESTED ?
+			       (const struct tapxfer_info *)a : NULL;
+		a = mnl_attr_next(a);
+	}
+	return NULL;
 }
 
 EXPORT size_t tapxfer_info_fds(const struct tapxfer_info *info, int *fds,
@@ -271,6 +295,10 @@ EXPORT const char *tapxfer_feature_name(uint64_t feature)
 		return "hold-bytes";
 	case TAPXFER_FEATURE_VIOLATED:
 		return "violated";
+	case TAPXFER_FEATURE_ATTACH_ALL:
+		return "attach-all";
+	case TAPXFER_FEATURE_SCRATCH:
+		return "scratch";
 	default:
 		return NULL;
 	}

@@ -47,6 +47,8 @@ struct tapxfer {
 	uint32_t group;			/* of events */
 	uint16_t family;
 	bool subscribed;
+	struct tapxfer_info *caps;	/* as of once, txl_caps() */
+	uint8_t scratch[TAPXFER_SCRATCH_LEN];	/* the kernel's, in commands */
 	struct txl_error error;
 };
 
@@ -87,6 +89,37 @@ int txl_error_set(struct tapxfer *tx, int err, const char *fmt, ...)
 struct tapxfer_info *txl_info_reserve(void);
 int txl_info_new(const struct nlmsghdr *nlh, enum txl_set set,
 		 struct tapxfer_token *token, struct tapxfer_info **info);
+const struct tapxfer_info *txl_info_next(const struct tapxfer_info *info,
+					 unsigned int attr,
+					 const struct tapxfer_info *nest);
+
+uint64_t txl_attr_u64(const struct nlattr *a);
+
+/* All nests of a type: each is found from the one before. */
+#define for_each_nest(nest, info, attr) \
+	for ((nest) = txl_info_next(info, attr, NULL); (nest); \
+	     (nest) = txl_info_next(info, attr, nest))
+
+/* device.c */
+int txl_caps(struct tapxfer *tx, const struct tapxfer_info **caps);
+bool txl_has_feature(struct tapxfer *tx, uint64_t feature);
+
+/* build.c */
+
+/* An object under construction */
+struct txl_build {
+	char *out;
+	size_t len;
+	bool full;
+};
+
+int txl_build_begin(struct txl_build *b);
+void txl_build_put(struct txl_build *b, uint16_t type, const void *value,
+		   size_t len);
+size_t txl_build_nest(struct txl_build *b, uint16_t type);
+void txl_build_nest_end(struct txl_build *b, size_t start);
+void txl_build_copy(struct txl_build *b, const struct tapxfer_info *from);
+struct tapxfer_info *txl_build_end(struct txl_build *b, bool wanted);
 
 /* handover.c */
 int txl_pass(struct tapxfer *tx, uint32_t id, const struct tapxfer_token *token,
@@ -96,7 +129,11 @@ int txl_pass(struct tapxfer *tx, uint32_t id, const struct tapxfer_token *token,
 bool txl_pidfd_ended(int pidfd);
 
 /* tun.c */
+int txl_tun_is(int fd);
 int txl_tun_iff(int fd, char ifname[IFNAMSIZ], unsigned int *flags);
 int txl_tun_ifindex(struct tapxfer *tx, int fd, unsigned int *ifindex);
+int txl_tun_get(int fd, unsigned long cmd, int *value);
+int txl_tun_set(int fd, unsigned long cmd, int value);
+int txl_tun_detach(int fd, bool detach);
 
 #endif /* LIBTAPXFER_INTERNAL_H */

@@ -95,7 +95,8 @@ int txl_req_init(struct tapxfer *tx, struct txl_req *req, enum txl_set set,
 
 	mnl_nlmsg_put_header(req->nlh);
 	req->nlh->nlmsg_type = set == TXL_SET_CTRL ? GENL_ID_CTRL : tx->family;
-	req->nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	/* each command has a reply, or an error: an ack would say nothing more */
+	req->nlh->nlmsg_flags = NLM_F_REQUEST;
 	genl = mnl_nlmsg_put_extra_header(req->nlh, sizeof(*genl));
 	genl->cmd = cmd;
 	genl->version = set == TXL_SET_CTRL ? 1 : TAPXFER_FAMILY_VERSION;
@@ -145,7 +146,6 @@ struct answer {
 	void *data;
 	int err;		/* of fn */
 	int ack;		/* from the kernel */
-	bool replied;
 	bool interrupted;
 	bool done;
 };
@@ -174,7 +174,9 @@ static void answer_msg(struct tapxfer *tx, const struct nlmsghdr *nlh,
 	if (nlh->nlmsg_type != req->nlmsg_type)
 		return;
 
-	a->replied = true;
+	/* a reply is the last thing that a command does before it succeeds */
+	if (!(req->nlmsg_flags & NLM_F_DUMP))
+		a->done = true;
 	if (a->fn && !a->err) {
 		a->err = a->fn(tx, nlh, a->data);
 		if (a->err)
@@ -226,8 +228,7 @@ static int talk_once(struct tapxfer *tx, struct txl_req *req, txl_reply_fn fn,
 		return a.err;
 	if (a.interrupted)
 		return txl_error_set(tx, -EAGAIN, "changed while it was listed");
-	/* a reply is the last thing that a command does before it succeeds */
-	if (a.done || (a.replied && !(req->nlh->nlmsg_flags & NLM_F_DUMP)))
+	if (a.done)
 		return 0;
 	if (len == -EAGAIN || len == -ENOBUFS)
 		return txl_error_set(tx, -ENOBUFS,
@@ -251,6 +252,24 @@ static int family_resolve(struct tapxfer *tx)
 	return err;
 }
 
+/* Take an option out of a message. */
+static void attr_drop(struct nlmsghdr *nlh, uint16_t type)
+{
+	char *end = mnl_nlmsg_get_payload_tail(nlh);
+	struct nlattr *attr;
+	size_t size;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(attr) != type)
+			continue;
+		size = MNL_ALIGN(attr->nla_len);
+		memmove(attr, (char *)attr + size,
+			(size_t)(end - (char *)attr) - size);
+		nlh->nlmsg_len -= (uint32_t)size;
+		return;
+	}
+}
+
 int txl_talk(struct tapxfer *tx, struct txl_req *req, txl_reply_fn fn,
 	     void *data)
 {
@@ -262,6 +281,8 @@ int txl_talk(struct tapxfer *tx, struct txl_req *req, txl_reply_fn fn,
 		return txl_error_set(tx, -EBUSY,
 				     "the handle is subscribed to events: open another for commands");
 
+	/* a question in between may have found another module */
+	req->nlh->nlmsg_type = old;
 	err = talk_once(tx, req, fn, data);
 	if (err != -ENOENT || tapxfer_error_extack(tx))
 		return err;
@@ -275,7 +296,12 @@ int txl_talk(struct tapxfer *tx, struct txl_req *req, txl_reply_fn fn,
 		return err;
 	if (tx->family == old)
 		return txl_error_errno(tx, -ENOENT, "tapxfer");
+	tapxfer_info_free(tx->caps);
+	tx->caps = NULL;
 	req->nlh->nlmsg_type = tx->family;
+	/* This one may not know it, and refuse what it does not know. */
+	if (req->set == TXL_SET_HANDOVER)
+		attr_drop(req->nlh, TAPXFER_A_HANDOVER_SCRATCH);
 	return talk_once(tx, req, fn, data);
 }
 
@@ -387,6 +413,7 @@ int txl_dump(struct tapxfer *tx, enum txl_set set, uint8_t cmd,
 
 EXPORT int tapxfer_open(struct tapxfer **handle)
 {
+	const struct tapxfer_info *caps;
 	struct tapxfer *tx;
 	int on = 1;
 	int err;
@@ -420,6 +447,9 @@ EXPORT int tapxfer_open(struct tapxfer **handle)
 	err = family_resolve(tx);
 	if (err)
 		goto err_free;
+	/* now, not while packets wait; who does without is not failed */
+	if (txl_caps(tx, &caps))
+		txl_error_reset(tx);
 
 	*handle = tx;
 	return 0;
@@ -459,6 +489,7 @@ EXPORT void tapxfer_close(struct tapxfer *tx)
 		return;
 	if (tx->nl)
 		mnl_socket_close(tx->nl);
+	tapxfer_info_free(tx->caps);
 	free(tx->rx);
 	free(tx);
 }

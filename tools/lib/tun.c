@@ -15,6 +15,17 @@
 #define TUN_MAJOR	10
 #define TUN_MINOR	200
 
+/* Whether it is a tun file: 0, -EBADF or -EOPNOTSUPP. It costs no lock. */
+int txl_tun_is(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	return S_ISCHR(st.st_mode) &&
+	       st.st_rdev == makedev(TUN_MAJOR, TUN_MINOR) ? 0 : -EOPNOTSUPP;
+}
+
 /*
  * The name of the file's device, in the device's own network namespace, and
  * IFF_* of the queue. The file's kind is looked at first: an ioctl's number
@@ -23,12 +34,10 @@
 int txl_tun_iff(int fd, char ifname[IFNAMSIZ], unsigned int *flags)
 {
 	struct ifreq ifr = { 0 };
-	struct stat st;
+	int err = txl_tun_is(fd);
 
-	if (fstat(fd, &st))
-		return -errno;
-	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(TUN_MAJOR, TUN_MINOR))
-		return -EOPNOTSUPP;
+	if (err)
+		return err;
 	if (ioctl(fd, TUNGETIFF, &ifr))
 		return -errno;
 	memcpy(ifname, ifr.ifr_name, IFNAMSIZ);
@@ -68,4 +77,28 @@ int txl_tun_ifindex(struct tapxfer *tx, int fd, unsigned int *ifindex)
 	}
 	tx->error.fd = fd;
 	return ret;
+}
+
+/* Settings of the device's that are an int, or of one queue */
+int txl_tun_get(int fd, unsigned long cmd, int *value)
+{
+	return ioctl(fd, cmd, value) ? -errno : 0;
+}
+
+int txl_tun_set(int fd, unsigned long cmd, int value)
+{
+	/* this one takes the number itself */
+	if (cmd == TUNSETOFFLOAD)
+		return ioctl(fd, cmd, (unsigned long)(unsigned int)value) ?
+		       -errno : 0;
+	return ioctl(fd, cmd, &value) ? -errno : 0;
+}
+
+int txl_tun_detach(int fd, bool detach)
+{
+	struct ifreq ifr = {
+		.ifr_flags = detach ? IFF_DETACH_QUEUE : IFF_ATTACH_QUEUE,
+	};
+
+	return ioctl(fd, TUNSETQUEUE, &ifr) ? -errno : 0;
 }

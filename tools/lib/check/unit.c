@@ -18,7 +18,21 @@
 
 #include <linux/if_tun.h>
 
+#include <tapxfer/vhost.h>
+
 #include "internal.h"
+
+/* VMMs send it to each other, of one version or of two. */
+_Static_assert(sizeof(struct tapxfer_vhost_vring) == 40 &&
+	       offsetof(struct tapxfer_vhost_vring, used) == 16 &&
+	       offsetof(struct tapxfer_vhost_vring, num) == 24 &&
+	       offsetof(struct tapxfer_vhost_vring, base) == 28 &&
+	       offsetof(struct tapxfer_vhost_vring, busyloop) == 32 &&
+	       sizeof(struct tapxfer_vhost_state) == 104 &&
+	       offsetof(struct tapxfer_vhost_state, features) == 8 &&
+	       offsetof(struct tapxfer_vhost_state, backend_features) == 16 &&
+	       offsetof(struct tapxfer_vhost_state, vrings) == 24,
+	       "the layout of a vhost-net device's state");
 
 static int failures;
 
@@ -274,6 +288,15 @@ static void infos(void)
 	      !tapxfer_info_nest(info, TAPXFER_A_HANDOVER_QUEUE, 3) &&
 	      !tapxfer_info_nest(info, TAPXFER_A_HANDOVER_ID, 0),
 	      "info: the queues within");
+	i = 0;
+	for_each_nest(nest, info, TAPXFER_A_HANDOVER_QUEUE)
+		if (nest != tapxfer_info_nest(info, TAPXFER_A_HANDOVER_QUEUE,
+					      i++))
+			break;
+	CHECK(!nest && i == 3 &&
+	      !txl_info_next(info, TAPXFER_A_HANDOVER_ID, NULL) &&
+	      !txl_info_next(info, TAPXFER_A_HANDOVER_FD, NULL),
+	      "info: the queues within, one after the other");
 	CHECK(tapxfer_info_fds(info, fds, 2) == 3 && fds[0] == 20 &&
 	      fds[1] == 21 && fds[2] == -1 &&
 	      tapxfer_info_fds(info, NULL, 0) == 3,
@@ -380,7 +403,7 @@ static void arguments(void)
 	      strstr(tapxfer_error(tx), "in bytes"),
 	      "arguments: bytes where they do not belong");
 
-	CHECK(tapxfer_claim_flags(tx, 1, &token, 2, &info) == -EINVAL &&
+	CHECK(tapxfer_claim_flags(tx, 1, &token, 4, &info) == -EINVAL &&
 	      tapxfer_ready(tx, 1, &token, 2, NULL) == -EINVAL &&
 	      tapxfer_thaw_flags(tx, 1, &token, 2, NULL) == -EINVAL &&
 	      strstr(tapxfer_error(tx), "a flag"),
