@@ -195,9 +195,148 @@ static bool set_token_out_fd(struct args *args, const char *text)
 	return parse_fd(text, &args->token_out_fd);
 }
 
+static bool set_out(struct args *args, const char *text)
+{
+	args->out = text;
+	return *text;
+}
+
+static bool set_out_fd(struct args *args, const char *text)
+{
+	return parse_fd(text, &args->out_fd);
+}
+
+static bool set_in(struct args *args, const char *text)
+{
+	args->in = text;
+	return *text;
+}
+
+static bool set_in_fd(struct args *args, const char *text)
+{
+	return parse_fd(text, &args->in_fd);
+}
+
+/* held,drained: names of libtapxfer's */
+static bool set_takes(struct args *args, const char *text)
+{
+	const char *name;
+	size_t len;
+	int bit;
+
+	args->takes = 0;
+	for (; *text; text += len + (text[len] == ',')) {
+		len = strcspn(text, ",");
+		for (bit = 0; bit < 64; bit++) {
+			name = tapxfer_state_feature_name(1ULL << bit);
+			if (name && strlen(name) == len &&
+			    !strncmp(name, text, len))
+				break;
+		}
+		if (bit == 64)
+			return false;
+		args->takes |= 1ULL << bit;
+	}
+	return args->takes;
+}
+
+static bool set_socket(struct args *args, const char *text)
+{
+	args->socket = text;
+	return *text;
+}
+
+static bool set_socket_fd(struct args *args, const char *text)
+{
+	return parse_fd(text, &args->socket_fd);
+}
+
+static bool set_late(struct args *args, const char *text)
+{
+	args->late = text;
+	return *text;
+}
+
+static bool set_late_fd(struct args *args, const char *text)
+{
+	return parse_fd(text, &args->late_fd);
+}
+
+static bool set_peer_uid(struct args *args, const char *text)
+{
+	return parse_u32(text, &args->peer_uid);
+}
+
+static bool set_peer_pid(struct args *args, const char *text)
+{
+	return parse_fd(text, &args->peer_pid) && args->peer_pid;
+}
+
+static bool set_transport(struct args *args, const char *text)
+{
+	args->transport = !strcmp(text, "fds") ? TAPXFER_TRANSPORT_FDS :
+					         TAPXFER_TRANSPORT_TOKEN;
+	return !strcmp(text, "fds") || !strcmp(text, "token");
+}
+
+static bool set_local(struct args *args, const char *text)
+{
+	args->local = !strcmp(text, "skip") ? TAPXFER_LOCAL_SKIP :
+					      TAPXFER_LOCAL_FAIL;
+	return !strcmp(text, "skip") || !strcmp(text, "fail");
+}
+
+static bool set_off(struct args *args, const char *text)
+{
+	args->off = text;
+	return *text;
+}
+
+static bool set_on_hold(struct args *args, const char *text)
+{
+	args->on_hold = text;
+	return *text;
+}
+
+static bool set_on_accept(struct args *args, const char *text)
+{
+	args->on_accept = text;
+	return *text;
+}
+
+static bool set_source(struct args *args, const char *text)
+{
+	args->source = text;
+	return *text;
+}
+
+static bool set_target(struct args *args, const char *text)
+{
+	args->target = text;
+	return *text;
+}
+
+static bool set_netdev(struct args *args, const char *text)
+{
+	args->netdev = text;
+	return *text;
+}
+
+static bool set_plan(struct args *args, const char *text)
+{
+	args->plan = text;
+	return *text;
+}
+
+static bool set_hook(struct args *args, const char *text)
+{
+	args->hook = text;
+	return *text;
+}
+
 static const struct word {
 	const char *name;
-	enum key key;
+	uint64_t key;
 	bool (*set)(struct args *args, const char *text);
 	const char *what;	/* that it needs */
 } words[] = {
@@ -215,13 +354,41 @@ static const struct word {
 	{ "token-fd", KEY_TOKEN_FD, set_token_fd, "a descriptor, or -" },
 	{ "token-out", KEY_TOKEN_OUT, set_token_out, "a path" },
 	{ "token-out-fd", KEY_TOKEN_OUT_FD, set_token_out_fd, "a descriptor" },
+	{ "out", KEY_OUT, set_out, "a path" },
+	{ "out-fd", KEY_OUT_FD, set_out_fd, "a descriptor" },
+	{ "in", KEY_IN, set_in, "a path" },
+	{ "in-fd", KEY_IN_FD, set_in_fd, "a descriptor" },
+	{ "takes", KEY_TAKES, set_takes,
+	  "features of a state, as in held,drained" },
+	{ "apply", KEY_APPLY, NULL, NULL },
+	{ "show", KEY_SHOW, NULL, NULL },
+	{ "socket", KEY_SOCKET, set_socket, "a path" },
+	{ "socket-fd", KEY_SOCKET_FD, set_socket_fd, "a descriptor" },
+	{ "late", KEY_LATE, set_late, "a path" },
+	{ "late-fd", KEY_LATE_FD, set_late_fd, "a descriptor" },
+	{ "peer-uid", KEY_PEER_UID, set_peer_uid, "a user's number" },
+	{ "peer-pid", KEY_PEER_PID, set_peer_pid, "a process id" },
+	{ "transport", KEY_TRANSPORT, set_transport, "token or fds" },
+	{ "local", KEY_LOCAL, set_local, "fail or skip" },
+	{ "drain", KEY_DRAIN, NULL, NULL },
+	{ "off", KEY_OFF, set_off, "names of devices, as in tap0,tap1" },
+	{ "on-hold", KEY_ON_HOLD, set_on_hold, "a command" },
+	{ "on-accept", KEY_ON_ACCEPT, set_on_accept, "a command" },
+	{ "restore", KEY_RESTORE, NULL, NULL },
 	{ "try", KEY_TRY, NULL, NULL },
 	{ "no-fds", KEY_NO_FDS, NULL, NULL },
 	{ "shared", KEY_SHARED, NULL, NULL },
+	{ "attach-all", KEY_ATTACH_ALL, NULL, NULL },
+	{ "source", KEY_SOURCE, set_source, "the path of a QMP socket" },
+	{ "target", KEY_TARGET, set_target, "the path of a QMP socket" },
+	{ "netdev", KEY_NETDEV, set_netdev, "names of netdevs, as in hn0,hn1" },
+	{ "plan", KEY_PLAN, set_plan, "a path" },
+	{ "hook", KEY_HOOK, set_hook, "a program" },
+	{ "dry-run", KEY_DRY_RUN, NULL, NULL },
 };
 
 /* One of @keys. @len: up to the "=" of --key=value */
-static const struct word *word_find(unsigned int keys, const char *name,
+static const struct word *word_find(uint64_t keys, const char *name,
 				    size_t len)
 {
 	size_t i;
@@ -249,7 +416,7 @@ static bool is_token(const char *text)
 static int args_bare(struct cli *cli, const struct command *command,
 		     const char *text, struct args *args)
 {
-	unsigned int wanted = command->keys & ~args->given;
+	uint64_t wanted = command->keys & ~args->given;
 
 	if (text[0] != '-' && !(args->given & (KEY_DEV | KEY_ID))) {
 		if ((wanted & KEY_ID) &&
@@ -282,7 +449,7 @@ static int args_bare(struct cli *cli, const struct command *command,
 static int args_check(const struct cli *cli, const struct args *args)
 {
 	static const struct {
-		unsigned int a, b;
+		uint64_t a, b;
 		const char *text;
 	} clashes[] = {
 		{ KEY_PID, KEY_FDS, "--pid and --fds: give one" },
@@ -291,8 +458,12 @@ static int args_check(const struct cli *cli, const struct args *args)
 		{ KEY_ID, KEY_FDS, "a handover's number and --fds: give one" },
 		{ KEY_TOKEN_FILE, KEY_TOKEN_FD,
 		  "--token-file and --token-fd: give one" },
+		{ KEY_SOCKET, KEY_SOCKET_FD, "--socket and --socket-fd: give one" },
+		{ KEY_LATE, KEY_LATE_FD, "--late and --late-fd: give one" },
 		{ KEY_TOKEN_OUT, KEY_TOKEN_OUT_FD,
 		  "--token-out and --token-out-fd: give one" },
+		{ KEY_OUT, KEY_OUT_FD, "--out and --out-fd: give one" },
+		{ KEY_IN, KEY_IN_FD, "--in and --in-fd: give one" },
 	};
 	size_t i;
 

@@ -17,7 +17,7 @@ typedef int (*go_on_fn)(struct tapxfer *tx, uint32_t id,
 			const struct tapxfer_opts *opts,
 			struct tapxfer_info **ho);
 
-static void opts_get(const struct args *args, struct tapxfer_opts *opts)
+void opts_get(const struct args *args, struct tapxfer_opts *opts)
 {
 	memset(opts, 0, sizeof(*opts));
 	opts->size = sizeof(*opts);
@@ -97,7 +97,7 @@ static int begin(struct cli *cli, const struct args *args, begin_fn fn)
 	if (args->given & KEY_TOKEN_OUT)
 		close(out);
 	if (!ret)
-		ret = out_handover(cli, ho);
+		ret = out_begun(cli, ho);
 	tapxfer_info_free(ho);
 	return ret;
 }
@@ -125,7 +125,7 @@ static int go_on(struct cli *cli, const struct args *args, go_on_fn fn)
 		if (ret) {
 			ret = fail_call(cli, ret);
 		} else {
-			ret = out_handover(cli, ho);
+			ret = out_begun(cli, ho);
 			tapxfer_info_free(ho);
 		}
 	}

@@ -113,9 +113,11 @@ static int check_files(struct check *c)
 
 		if (h->pid == c->pid)
 			snprintf(c->comm, sizeof(c->comm), "%s", h->comm);
-		for (j = 0; j < c->found && !h->shared; j++)
+		for (j = 0; j < c->found && !h->shared; j++) {
 			h->shared = is_same_file(tapxfer_queues_fds(c->queues)[j],
 						 h->pid, h->fd);
+			h->queue = j;
+		}
 	}
 	return 0;
 }
@@ -201,8 +203,8 @@ static void check_missing(struct check *c)
 /* Holders that do not stop it but should be known. */
 static void check_others(struct check *c)
 {
-	struct seen_text vhost = { "" }, flight = { "" };
-	char others[768];
+	struct seen_text flight = { "" };
+	char others[768], vhost[256];
 
 	check_holders_text(c, c->pid, true, others, sizeof(others));
 	if (*others)
@@ -211,13 +213,11 @@ static void check_others(struct check *c)
 			   "queue files of process %d are also: %s", (int)c->pid,
 			   others);
 
-	if (c->pid)
-		look_at(c->pid, LOOK_VHOST, look_add, &vhost);
-	if (*vhost.text)
+	if (c->pid && check_vhost_open(c->pid, 0, vhost, sizeof(vhost)))
 		check_find(c, false, "vhost-net",
-			   "stop its backends before the thaw, which is refused otherwise; --try counts what they hold",
+			   "stop its backends before the thaw, which is refused otherwise; --try tells whether any is attached",
 			   "vhost-net is open (%s): its backends hold queue files without a descriptor",
-			   vhost.text);
+			   vhost);
 
 	look_everywhere(LOOK_IN_FLIGHT, look_add, &flight);
 	if (*flight.text)

@@ -19,6 +19,7 @@ struct holder {
 	uint32_t flags;
 	char comm[32];
 	bool shared;		/* a file that the process asked about has */
+	size_t queue;		/* then: which of its files */
 };
 
 struct check {
@@ -52,5 +53,10 @@ void check_holders_text(const struct check *c, pid_t but, bool shared,
 
 /* check_refs.c */
 void check_counts(struct check *c);
+
+/* check_vhost.c */
+size_t check_vhost_open(pid_t pid, pid_t but, char *text, size_t size);
+uint64_t check_vhost(struct check *c, const uint64_t *unexplained, size_t n,
+		     uint64_t left);
 
 #endif /* TAPXFER_CHECK_H */

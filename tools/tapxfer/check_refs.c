@@ -3,25 +3,48 @@
  * check: references to queue files. The kernel counts them in a handover, we
  * count descriptors.
  */
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "check.h"
 
-static void check_references(struct check *c, const struct tapxfer_info *ho)
+/*
+ * @mapped: the handover's queues are the process's files, in order, so that it
+ * is known which descriptors are of which queue.
+ */
+static void check_references(struct check *c, const struct tapxfer_info *ho,
+			     bool mapped)
 {
 	size_t i, n = tapxfer_info_count(ho, TAPXFER_A_HANDOVER_QUEUE);
-	uint64_t references = 0, seen = 0, calls = 0, left;
+	uint64_t references = 0, seen = 0, calls = 0, left, *unexplained;
 
-	for (i = 0; i < n; i++)
-		references += tapxfer_info_u64(
+	unexplained = xrealloc(NULL, n + 1, sizeof(*unexplained));
+	for (i = 0; i < n; i++) {
+		unexplained[i] = tapxfer_info_u64(
 			tapxfer_info_nest(ho, TAPXFER_A_HANDOVER_QUEUE, i),
 			TAPXFER_A_QUEUE_HOLDERS);
-	for (i = 0; i < c->nholders; i++) {
-		seen++;
-		calls += callers_count(c->holders[i].pid, c->holders[i].fd);
+		references += unexplained[i];
 	}
-	if (references <= seen)
+	for (i = 0; i < c->nholders; i++) {
+		const struct holder *h = &c->holders[i];
+
+		seen++;
+		calls += callers_count(h->pid, h->fd);
+		if (h->shared && h->queue < n && unexplained[h->queue])
+			unexplained[h->queue]--;
+	}
+	left = references > seen ? references - seen : 0;
+	if (left) {
+		uint64_t vhost = check_vhost(c, mapped ? unexplained : NULL, n,
+					     left);
+
+		/* of a holder that could not be matched to its queue both count */
+		left -= vhost < left ? vhost : left;
+	}
+	free(unexplained);
+	if (!left)
 		return;
 
-	left = references - seen;
 	if (left <= calls)
 		check_find(c, false, "calls",
 			   "look again once the process has stopped, to be sure",
@@ -29,7 +52,7 @@ static void check_references(struct check *c, const struct tapxfer_info *ho)
 			   (unsigned long long)seen, (unsigned long long)left);
 	else
 		check_find(c, true, "unexplained-holders",
-			   "stop vhost-net's backends (two references a queue), take what is in flight from its socket, end io_uring requests",
+			   "take what is in flight from its socket, end io_uring requests, stop vhost-net's backends (two references a queue)",
 			   "%llu reference%s to queue files that no process's descriptor explains%s",
 			   (unsigned long long)(left - calls),
 			   left - calls == 1 ? "" : "s",
@@ -42,7 +65,7 @@ static void check_exclusive(struct check *c, const struct tapxfer_info *ho)
 {
 	size_t i, n = tapxfer_info_count(ho, TAPXFER_A_HANDOVER_QUEUE);
 	uint64_t others, queues = 0, references = 0;
-	char holders[768];
+	char holders[768], vhost[256];
 
 	c->claimant = (pid_t)tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_CLAIMANT);
 	if (!c->claimant)
@@ -58,13 +81,17 @@ static void check_exclusive(struct check *c, const struct tapxfer_info *ho)
 		return;
 
 	check_holders_text(c, c->claimant, true, holders, sizeof(holders));
+	if (!*holders && check_vhost_open(0, 0, vhost, sizeof(vhost)))
+		snprintf(holders, sizeof(holders),
+			 "a backend of vhost-net, which has two references a queue (%s)",
+			 vhost);
 	check_find(c, true, "not-exclusive",
 		   "end these, have them close the files, or share these with them (thaw --shared)",
 		   "others than the claimant, process %d, hold %llu of %zu queue files (%llu references), which a thaw refuses: %s",
 		   (int)c->claimant, (unsigned long long)queues, n,
 		   (unsigned long long)references,
 		   *holders ? holders :
-			      "no process that may be looked into; vhost-net has two references a queue");
+			      "no process that may be looked into");
 }
 
 static void close_queues(struct check *c)
@@ -105,7 +132,7 @@ static void check_try(struct check *c)
 	/* so that they do not count */
 	close_queues(c);
 	if (!tapxfer_handover_get(tx, id, &more)) {
-		check_references(c, more);
+		check_references(c, more, true);
 		tapxfer_info_free(more);
 	}
 	err = tapxfer_abort(tx, id, &token, NULL);
@@ -126,7 +153,7 @@ void check_counts(struct check *c)
 		close_queues(c);
 		if (tapxfer_handover_get(c->cli->tx, c->handover, &ho))
 			return;
-		check_references(c, ho);
+		check_references(c, ho, false);
 		check_exclusive(c, ho);
 		tapxfer_info_free(ho);
 	} else if ((c->args->given & KEY_TRY) && c->found && c->queues) {

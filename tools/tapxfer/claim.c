@@ -168,13 +168,29 @@ static void inherit(const struct cli *cli)
 	}
 }
 
+/*
+ * Be another command, with what it shall inherit. Returns when that did not
+ * work, with the status that tells of it; @more is told too.
+ */
+int become(const struct cli *cli, char **argv, const char *more)
+{
+	int ret;
+
+	fflush(stdout);
+	inherit(cli);
+	execvp(argv[0], argv);
+	ret = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXEC;
+	fail(cli, "cannot run '%.256s': %m%s", argv[0], more);
+	return ret;
+}
+
 static int run(const struct cli *cli, const struct args *args,
 	       const struct tapxfer_info *ho)
 {
 	struct files files;
+	char more[128];
 	size_t i, n = 0;
 	char **argv;
-	int ret;
 
 	files_get(ho, &files);
 	while (args->exec[n])
@@ -188,19 +204,18 @@ static int run(const struct cli *cli, const struct args *args,
 	if (cli->json)
 		out_json(cli, out_object(ho, handover_attrs));
 	warn_violated(cli, ho);
-	inherit(cli);
-	execvp(argv[0], argv);
-	ret = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXEC;
-	fail(cli, "cannot run '%.256s': %m; handover %llu is frozen again, claim it anew or abort it",
-	     argv[0], (unsigned long long)
-	     tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID));
+	snprintf(more, sizeof(more),
+		 "; handover %llu is frozen again, claim it anew or abort it",
+		 (unsigned long long)
+		 tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID));
 	/* the files are closed, and the claim ends, as we exit */
-	exit(ret);
+	exit(become(cli, argv, more));
 }
 
 int cmd_claim(struct cli *cli, struct args *args)
 {
 	bool fds = !(args->given & KEY_NO_FDS);
+	uint32_t flags = fds ? 0 : TAPXFER_CLAIM_NO_FDS;
 	struct tapxfer_token token;
 	struct tapxfer_info *ho;
 	int ret;
@@ -230,8 +245,9 @@ int cmd_claim(struct cli *cli, struct args *args)
 	if (ret)
 		goto out;
 
-	ret = tapxfer_claim_flags(cli->tx, args->id, &token,
-				  fds ? 0 : TAPXFER_CLAIM_NO_FDS, &ho);
+	if (args->given & KEY_ATTACH_ALL)
+		flags |= TAPXFER_CLAIM_ATTACH_ALL;
+	ret = tapxfer_claim_flags(cli->tx, args->id, &token, flags, &ho);
 	tapxfer_token_wipe(&token);
 	if (ret)
 		return fail_call(cli, ret);

@@ -6,13 +6,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
 #include <linux/kcmp.h>
 
 #include "cli.h"
+
+/* as the kernel has it for ever */
+#define MISC_MAJOR	10
+#define VHOST_NET_MINOR	238
 
 static bool is_number(const char *name)
 {
@@ -32,15 +38,15 @@ static void small_file(const char *path, char *text, size_t size)
 	text[n > 0 ? n : 0] = '\0';
 }
 
+/* By its number: in another mount namespace, or root, its name is another. */
 static bool is_vhost(pid_t pid, const char *fd)
 {
-	static const char want[] = "/dev/vhost-net";
-	char path[64], link[64];
-	ssize_t n;
+	char path[64];
+	struct stat st;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/%.16s", (int)pid, fd);
-	n = readlink(path, link, sizeof(link));
-	return n == sizeof(want) - 1 && !memcmp(link, want, (size_t)n);
+	return !stat(path, &st) && S_ISCHR(st.st_mode) &&
+	       st.st_rdev == makedev(MISC_MAJOR, VHOST_NET_MINOR);
 }
 
 /* A UNIX socket tells how many files wait in it, since Linux 5.11. */
@@ -52,6 +58,30 @@ static bool is_in_flight(pid_t pid, const char *fd)
 	small_file(path, text, sizeof(text));
 	line = strstr(text, "\nscm_fds:");
 	return line && atoi(line + strlen("\nscm_fds:")) > 0;
+}
+
+static bool is_uring(pid_t pid, const char *fd)
+{
+	char path[64], target[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%.16s", (int)pid, fd);
+	n = readlink(path, target, sizeof(target) - 1);
+	target[n > 0 ? n : 0] = '\0';
+	return !strcmp(target, "anon_inode:[io_uring]");
+}
+
+static bool is_what(enum look look, pid_t pid, const char *fd)
+{
+	switch (look) {
+	case LOOK_VHOST:
+		return is_vhost(pid, fd);
+	case LOOK_IN_FLIGHT:
+		return is_in_flight(pid, fd);
+	case LOOK_URING:
+		return is_uring(pid, fd);
+	}
+	return false;
 }
 
 void look_at(pid_t pid, enum look look, look_fn fn, void *data)
@@ -69,9 +99,7 @@ void look_at(pid_t pid, enum look look, look_fn fn, void *data)
 	if (!dir)
 		return;
 	while ((de = readdir(dir)))
-		if (is_number(de->d_name) &&
-		    (look == LOOK_VHOST ? is_vhost(pid, de->d_name) :
-					  is_in_flight(pid, de->d_name)))
+		if (is_number(de->d_name) && is_what(look, pid, de->d_name))
 			fn(pid, comm, atoi(de->d_name), data);
 	closedir(dir);
 }

@@ -50,9 +50,38 @@ const struct command commands[] = {
 	{ "drain", cmd_drain, KEY_ID | KEYS_TOKEN | KEY_TIMEOUT,
 	  "ID " IN_USAGE " [--timeout TIME]",
 	  "wait until the host has let go of what was written" },
-	{ "claim", cmd_claim, KEY_ID | KEYS_TOKEN | KEY_NO_FDS | KEY_EXEC,
-	  "ID " IN_USAGE " [--no-fds] -- CMD ARGS...",
-	  "take the queue files and become CMD, which has them" },
+	{ "claim", cmd_claim,
+	  KEY_ID | KEYS_TOKEN | KEY_NO_FDS | KEY_ATTACH_ALL | KEY_EXEC,
+	  "ID " IN_USAGE " [--no-fds] [--attach-all]\n"
+	  "            -- CMD ARGS...",
+	  "take the queue files and become CMD, which has them; --attach-all\n"
+	  "             attaches the detached ones from the thaw on" },
+	{ "export", cmd_export, KEY_ID | KEY_OUT | KEY_OUT_FD | KEY_TAKES,
+	  "ID [--out PATH | --out-fd N] [--takes FEATURE,...]",
+	  "write the state of a frozen handover, as a stream of bytes" },
+	{ "import", cmd_import,
+	  KEY_DEV | KEY_PID | KEY_FDS | KEY_IN | KEY_IN_FD | KEY_TAKES |
+	  KEY_APPLY | KEY_SHOW | KEY_EXEC,
+	  "[DEV] [--pid PID | --fds N,N,...] [--in PATH | --in-fd N]\n"
+	  "            [--takes FEATURE,...] [--apply [-- CMD ARGS...]]\n"
+	  "       --show [--in PATH | --in-fd N] [--takes FEATURE,...]",
+	  "read such a state and name what a device has otherwise; --apply sets\n"
+	  "             it, all or nothing, and becomes CMD" },
+	{ "exec", cmd_exec,
+	  KEY_DEV | KEY_FDS | KEY_HOLD | KEY_HOLD_BYTES | KEY_DEADLINE |
+	  KEY_TIMEOUT | KEY_ID | KEYS_TOKEN | KEY_EXEC,
+	  "[DEV] --fds N,N,... [--hold PACKETS] [--hold-bytes SIZE]\n"
+	  "            [--deadline TIME] [--timeout TIME] -- CMD ARGS...\n"
+	  "       ID " IN_USAGE " -- CMD ARGS...",
+	  "freeze inherited queues, or claim, and become CMD, which finds them\n"
+	  "             with tapxfer_exec_restore()" },
+	{ "fdstore", cmd_fdstore,
+	  KEY_DEV | KEY_PID | KEY_FDS | KEY_HOLD | KEY_HOLD_BYTES |
+	  KEY_DEADLINE | KEY_TIMEOUT | KEY_RESTORE | KEY_EXEC,
+	  BEGIN_USAGE " [--timeout TIME]\n"
+	  "       --restore -- CMD ARGS...",
+	  "freeze queues and leave them with the service manager; --restore takes\n"
+	  "             them out again and becomes CMD, as exec does" },
 	{ "pass", cmd_pass, KEY_ID | KEY_TO | KEYS_TOKEN,
 	  "ID PID " IN_USAGE,
 	  "pass the claim on to another process" },
@@ -66,10 +95,40 @@ const struct command commands[] = {
 	{ "abort", cmd_abort, KEY_ID | KEYS_TOKEN,
 	  "ID [" IN_USAGE "]",
 	  "put everything back; without a token it takes CAP_NET_ADMIN" },
+	{ "send", cmd_send,
+	  KEY_DEV | KEY_PID | KEY_FDS | KEY_HOLD | KEY_HOLD_BYTES |
+	  KEY_DEADLINE | KEY_TIMEOUT | KEY_SHARED | KEYS_CHANNEL |
+	  KEY_TRANSPORT | KEY_DRAIN | KEY_OFF | KEY_ON_HOLD | KEY_ON_ACCEPT |
+	  KEYS_TOKEN_OUT,
+	  "[DEV,...] --pid PID | --fds N,N,...\n"
+	  "            --socket PATH | --socket-fd N [--late PATH | --late-fd N]\n"
+	  "            [--peer-uid UID] [--peer-pid PID] [--transport token|fds]\n"
+	  "            [--local fail|skip] [--off DEV,...] [--drain] [--shared]\n"
+	  "            [--on-hold CMD] [--on-accept CMD] [--timeout TIME]\n"
+	  "            [--hold PACKETS] [--hold-bytes SIZE] [--deadline TIME]\n"
+	  "            [" OUT_USAGE "]",
+	  "hand devices over to 'recv' at the other end of a socket;\n"
+	  "             --on-hold CMD stops the guest, --on-accept CMD ends the source" },
+	{ "recv", cmd_recv,
+	  KEY_TIMEOUT | KEY_SHARED | KEYS_CHANNEL | KEY_TAKES | KEY_EXEC,
+	  "--socket PATH | --socket-fd N [--late PATH | --late-fd N]\n"
+	  "            [--peer-uid UID] [--peer-pid PID] [--local fail|skip]\n"
+	  "            [--takes FEATURE,...] [--shared] [--timeout TIME]\n"
+	  "            -- CMD ARGS...",
+	  "take what 'send' sends, thaw, and become CMD; {fds:NAME} in ARGS is the\n"
+	  "             files of a device, {fds} of a single one; TAPXFER_DEVICES has all" },
 	{ "list", cmd_list, KEY_ID, "[ID]",
 	  "the handovers, or one with its device and queues" },
 	{ "monitor", cmd_monitor, KEY_DEV | KEY_ID, "[DEV | ID]",
 	  "events as they come, until SIGINT or SIGTERM" },
+	{ "qemu", cmd_qemu,
+	  KEY_SOURCE | KEY_TARGET | KEY_NETDEV | KEY_PLAN | KEY_HOOK |
+	  KEY_DRY_RUN | KEY_HOLD | KEY_HOLD_BYTES | KEY_DEADLINE |
+	  KEY_TIMEOUT | KEY_SHARED,
+	  "--source QMP --target QMP [--netdev ID,ID...] [--plan PATH]\n"
+	  "            [--dry-run] [--hook PROGRAM] [--timeout TIME] [--shared]\n"
+	  "            [--hold PACKETS] [--hold-bytes SIZE] [--deadline TIME]",
+	  "move a running VM from one QEMU process to another" },
 	{ "version", cmd_version, 0, "",
 	  "versions of command, library and module" },
 	{ "help", cmd_help, KEY_TOPIC, "[COMMAND]", "this, or more" },
@@ -173,6 +232,36 @@ int cmd_version(struct cli *cli, struct args *args)
 	return ret;
 }
 
+static struct json_object *features_object(const struct tapxfer_info *caps)
+{
+	struct json_object *o = out_object(caps, cap_attrs);
+	struct json_object *array = json_object_new_array();
+	uint64_t all = tapxfer_state_features();
+	int bit;
+
+	for (bit = 0; bit < 64; bit++)
+		if (all & 1ULL << bit)
+			json_object_array_add(array, json_object_new_string(
+				tapxfer_state_feature_name(1ULL << bit)));
+	json_object_object_add(o, "state-features", array);
+	return o;
+}
+
+static void state_features_line(void)
+{
+	uint64_t all = tapxfer_state_features();
+	char text[256] = "";
+	size_t len = 0;
+	int bit;
+
+	for (bit = 0; bit < 64 && len < sizeof(text); bit++)
+		if (all & 1ULL << bit)
+			len += (size_t)snprintf(text + len, sizeof(text) - len,
+				"%s%s", len ? " " : "",
+				tapxfer_state_feature_name(1ULL << bit));
+	out_line("state-features", "%s", text);
+}
+
 int cmd_features(struct cli *cli, struct args *args)
 {
 	struct tapxfer_info *caps;
@@ -187,9 +276,10 @@ int cmd_features(struct cli *cli, struct args *args)
 		return fail_call(cli, ret);
 
 	if (cli->json) {
-		ret = out_json(cli, out_object(caps, cap_attrs));
+		ret = out_json(cli, features_object(caps));
 	} else {
 		out_lines(caps, cap_attrs);
+		state_features_line();
 		ret = out_end(cli);
 	}
 	tapxfer_info_free(caps);

@@ -110,6 +110,19 @@ const struct attr queue_attrs[] = {
 	{ 0 },
 };
 
+/* What a state has beside a handover's */
+const struct attr state_attrs[] = {
+	{ TAPXFER_A_STATE_FEATURES, "uses", KIND_BITS, "",
+	  tapxfer_state_feature_name },
+	{ TAPXFER_A_STATE_LIBRARY, "library-version", KIND_STRING, "", NULL },
+	{ TAPXFER_A_STATE_MODULE, "module-version", KIND_STRING, "", NULL },
+	{ TAPXFER_A_STATE_KERNEL_FEATURES, "features", KIND_BITS, "",
+	  tapxfer_feature_name },
+	{ TAPXFER_A_STATE_READS, "reads", KIND_BITS, "",
+	  tapxfer_state_feature_name },
+	{ 0 },
+};
+
 /* no token here: it is never shown */
 const struct attr handover_attrs[] = {
 	{ TAPXFER_A_HANDOVER_EVENT, "event", KIND_ENUM, "", event_name },
@@ -173,6 +186,8 @@ static const struct bit offload_bits[] = {
 	{ TUN_F_UFO, "ufo" },
 	{ 0x20, "uso4" },
 	{ 0x40, "uso6" },
+	{ 0x80, "udp-tunnel-gso" },
+	{ 0x100, "udp-tunnel-gso-csum" },
 };
 
 static void bits_text(uint64_t value, const struct bit *bits, size_t n,
@@ -395,6 +410,18 @@ struct json_object *out_object(const struct tapxfer_info *info,
 	return object;
 }
 
+/* A state: one object, its own attributes first */
+struct json_object *out_state(const struct tapxfer_info *state)
+{
+	struct json_object *object = out_object(state, state_attrs);
+	struct json_object *rest = out_object(state, handover_attrs);
+
+	json_object_object_foreach(rest, key, value)
+		json_object_object_add(object, key, json_object_get(value));
+	json_object_put(rest);
+	return object;
+}
+
 void out_line(const char *key, const char *fmt, ...)
 {
 	va_list ap;
@@ -500,6 +527,24 @@ int out_handover(const struct cli *cli, const struct tapxfer_info *ho)
 		       tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_CLAIMANT));
 	putchar('\n');
 	return out_end(cli);
+}
+
+/*
+ * The answer to a step that begins a handover, or goes on to freeze it. Of a
+ * queue a freeze tells no more than is needed to go on: ask for the rest.
+ */
+int out_begun(const struct cli *cli, const struct tapxfer_info *ho)
+{
+	uint32_t id = (uint32_t)tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID);
+	struct tapxfer_info *all;
+	int ret;
+
+	if (!cli->json || !tapxfer_info_has(ho, TAPXFER_A_HANDOVER_QUEUE) ||
+	    tapxfer_handover_get(cli->tx, id, &all))
+		return out_handover(cli, ho);
+	ret = out_handover(cli, all);
+	tapxfer_info_free(all);
+	return ret;
 }
 
 /* A full disk or a reader that has gone is an error too. */

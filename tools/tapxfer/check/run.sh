@@ -57,6 +57,7 @@ good '^  freeze ' --help
 good '^  freeze ' help
 good 'token-out PATH' help freeze
 good 'token-out PATH' freeze --help
+good 'source QMP --target QMP' help qemu
 good '^libtapxfer [0-9]' version
 good '"library-version":"[0-9]' -j version
 good '^  "library-version": "[0-9]' -jp version
@@ -113,6 +114,8 @@ t 1 'what shall get' claim 3 --
 t 1 'token is needed' claim 3 -- true
 t 1 "'no-fds' takes no value" claim 3 --no-fds=1 -- true
 t 1 'whose shall the claim be' claim 3 --no-fds
+t 1 "'attach-all' takes no value" claim 3 --attach-all=1 -- true
+t 1 "unknown word '--attach-all'" thaw 3 --attach-all
 t 1 'token is needed' claim 3 no-fds -- true
 t 1 "'shared' takes no value" thaw 3 --shared=yes
 t 1 "'shared' is there twice" ready 3 shared --shared
@@ -131,6 +134,41 @@ t 1 "'x' is no process id" pass 3 x
 t 1 "'0' is no process id" pass 3 0
 t 1 "unknown word '5'" pass 3 4 5
 t 1 "unknown word '4'" thaw 3 4
+t 1 'which handover' export
+t 1 "unknown word 'tap0'" export 3 tap0
+t 1 'give one' export 3 --out a --out-fd 4
+t 1 'with -j give --out' -j export 3
+t 1 "'takes' needs features of a state" export 3 --takes
+t 1 "'takes' needs features of a state, as in held,drained, not 'held,,left'" \
+	export 3 --takes held,,left
+t 1 "not 'nothing'" export 3 --takes nothing
+t 2 "'/dev/null' exists: name a file that does not" export 3 --out /dev/null
+t 2 "cannot write the state to '/nope/x'" export 3 --out /nope/x
+t 1 'give one' import --in a --in-fd 4
+t 1 'reads the state alone' import --show tap0
+t 1 'reads the state alone' import --show --apply
+t 1 'goes with --apply' import -- true
+t 1 'goes with --apply' import --apply --
+t 1 "'apply' takes no value" import --apply=1
+t 1 "handover's number, or --fds" exec -- true
+t 1 'what shall get' exec --fds 3
+t 1 'what shall get' exec 3 --
+t 1 "unknown word '--pid'" exec --pid 4 -- true
+t 1 'give one' exec 3 --fds 3 -- true
+t 1 'whose queues' fdstore
+t 1 'whose queues' fdstore tap0
+t 1 'goes with --restore' fdstore --fds 3 -- true
+t 1 'goes with no device' fdstore --restore --hold 5 -- true
+t 1 'what shall get' fdstore --restore
+t 1 'give --source and --target' qemu
+t 1 'give --source and --target' qemu --source a
+t 1 'give --source and --target' qemu target b
+t 1 "'source' needs the path" qemu --source
+t 1 "'target' needs the path of a QMP socket, not ''" qemu source a target ''
+t 1 "'netdev' needs names" qemu source a target b --netdev
+t 1 "'dry-run' takes no value" qemu source a target b --dry-run=yes
+t 1 "'hook' needs a program" qemu --hook
+t 1 "unknown word 'tap0'" qemu tap0 source a target b
 t 1 'never an argument' thaw 3 "$token"
 t 1 'not a token' thaw 3 token-file "$token"
 t 2 'what was read is no token' thaw 3 token-fd -
@@ -139,6 +177,24 @@ t 2 'what was read is no token' pass 3 4 token-fd -
 t 2 'no process 536870911' pass 3 536870911 token-file "$token_file"
 t 2 'cannot read the token: Bad file' thaw 3 token-fd 77
 t 2 "cannot read the token from '/nope'" thaw 3 token-file /nope
+t 1 'whose queues' send tap0 --socket /nope
+t 1 'give one' send tap0 --pid 1 --fds 3 --socket /nope
+t 1 'where to' send tap0 --pid 1
+t 1 'give one' send tap0 --pid 1 --socket /nope --socket-fd 3
+t 1 'give one' send tap0 --pid 1 --socket /nope --late x --late-fd 3
+t 1 "'transport' needs token or fds, not 'x'" send --pid 1 --transport x
+t 1 "'local' needs fail or skip, not ''" send --pid 1 --local=
+t 1 "'peer-uid' needs a user's number, not 'root'" send --pid 1 --peer-uid root
+t 1 "'peer-pid' needs a process id, not '0'" recv --peer-pid 0
+t 1 "'drain' takes no value" send --pid 1 --drain=1
+t 1 "unknown word '--transport'" recv --transport fds
+t 1 "unknown word '--'" send tap0 --pid 1 --socket /nope -- true
+t 1 'where from' recv -- true
+t 1 'what shall get' recv --socket /nope
+t 1 'what shall get' recv --socket /nope --
+t 2 "cannot run '/no/such': there is no such program" recv --socket /nope -- /no/such
+t 2 "cannot run 'no-such-program': there is" recv --socket /nope -- no-such-program
+t 2 "cannot listen at '/nope/nope'" recv --socket /nope/nope -- true
 t 1 'which device' check
 t 2 "network namespace 'no-such'" -n no-such list
 t 2 'cannot enter' -n /dev/null list
@@ -160,7 +216,8 @@ result $? "closed descriptors are made up for"
 if "$prog" features >/dev/null 2>&1; then
 	echo "# the module is here: selftests/t_cli.sh goes on"
 else
-	for words in features show list monitor 'list 3' 'abort 3'; do
+	for words in features show list monitor 'list 3' 'abort 3' 'export 3' \
+		'import --show' 'exec --fds 3 -- true' 'fdstore --fds 3'; do
 		# shellcheck disable=SC2086
 		t 2 'tapxfer module is not loaded: modprobe tapxfer' $words
 	done
@@ -175,6 +232,9 @@ else
 	[ $? = 2 ] && grep -q 'the tapxfer module is not loaded; modprobe' "$err"
 	result $? "check: the module is not loaded"
 fi
+
+# shellcheck source=tools/tapxfer/check/completion.sh
+. check/completion.sh
 
 echo "1..$n"
 [ $failed = 0 ]
