@@ -84,7 +84,6 @@ static void check_queues(const struct tapxfer_info *ho)
 		CHECK_QUEUE(queue, INDEX, i);
 		CHECK_QUEUE(queue, DETACHED, 0);
 		CHECK_QUEUE(queue, NONBLOCK, 1);
-		CHECK_QUEUE(queue, PUT_BACK, 0);
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include <kselftest_harness.h>
 
+#include "agent.h"
 #include "flow.h"
 #include "net.h"
 #include "tap.h"
@@ -135,6 +136,151 @@ TEST_F(detached, have_to_be_given_too)
 		     xfer_why(&self->x));
 }
 
+/* -- a target that expects every queue enabled ------------------------------ */
+
+static int claim_all(struct xfer *x, struct tap *tap, uint32_t flags)
+{
+	int err;
+
+	tapxfer_info_free(x->info);
+	err = tapxfer_claim_flags(x->tx, x->id, &x->token,
+				  flags | TAPXFER_CLAIM_ATTACH_ALL, &x->info);
+	if (!err)
+		tap->n = tapxfer_info_fds(x->info, tap->fds, TAP_MAX);
+	return err;
+}
+
+/* How many queues the device has that are detached */
+static int detached_of(const struct xfer *x, int ifindex)
+{
+	struct tapxfer_info *dev;
+	int n;
+
+	if (tapxfer_dev_get(x->tx, ifindex, -1, &dev))
+		return -1;
+	n = tapxfer_info_u64(dev, TAPXFER_A_DEV_NUM_DETACHED);
+	tapxfer_info_free(dev);
+	return n;
+}
+
+/* Frozen with packets held, and claimed so; the device is as it was. */
+#define CLAIM_ALL(flags) do { \
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0, \
+				0)); \
+	if (n < QUEUES) \
+		ASSERT_EQ(0, sender_send(&self->s, 500)); \
+	ASSERT_EQ(0, claim_all(&self->x, &self->claimed, flags)); \
+	self->claimed.hdr = self->tap.hdr; \
+	EXPECT_EQ(n, detached_of(&self->x, self->tap.ifindex)); \
+	for (q = 0; q < QUEUES; q++) { \
+		EXPECT_EQ(0, is_detached(self->tap.fds[q])); \
+		EXPECT_EQ(variant->mask >> q & 1, \
+			  xfer_queue_u64(&self->x, q, \
+					 TAPXFER_A_QUEUE_DETACHED)); \
+	} \
+} while (0)
+
+/* The source's queues are as they were, and so is traffic. */
+#define EXPECT_AS_BEFORE() do { \
+	EXPECT_EQ(n, detached_of(&self->x, self->tap.ifindex)); \
+	for (q = 0; q < QUEUES; q++) \
+		EXPECT_EQ(variant->mask >> q & 1, \
+			  is_detached(self->tap.fds[q])); \
+	if (n < QUEUES) \
+		ASSERT_EQ(0, sender_send(&self->s, 500)); \
+	EXPECT_EQ(self->s.seq, tap_read_all(&self->tap, &self->t)); \
+	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq)); \
+	EXPECT_EQ(0, self->t.dup + self->t.reordered); \
+} while (0)
+
+TEST_F(detached, attach_all_is_in_force_from_the_thaw_on)
+{
+	int n = __builtin_popcount(variant->mask), q;
+
+	CLAIM_ALL(0);
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	tap_close(&self->tap);
+	EXPECT_EQ(0, detached_of(&self->x, self->tap.ifindex));
+	for (q = 0; q < QUEUES; q++)
+		EXPECT_EQ(0, is_detached(self->claimed.fds[q]));
+	EXPECT_EQ(self->s.seq, tap_read_all(&self->claimed, &self->t));
+	ASSERT_EQ(0, sender_send(&self->s, 10 * FLOWS));
+	EXPECT_EQ(10 * FLOWS, tap_read_all(&self->claimed, &self->t));
+	for (q = 0; q < QUEUES; q++)
+		EXPECT_LT(0, self->t.count[q]);
+	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
+	EXPECT_EQ(0, self->t.dup + self->t.reordered);
+}
+
+/* What the claimant says after it counts. */
+TEST_F(detached, attach_all_and_detach_some)
+{
+	int n = __builtin_popcount(variant->mask), q;
+
+	CLAIM_ALL(0);
+	EXPECT_EQ(0, tap_detach(self->claimed.fds[0], true));
+	ASSERT_EQ(0, xfer_ready(&self->x, 0));
+	EXPECT_EQ(1, detached_of(&self->x, self->tap.ifindex));
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	for (q = 0; q < QUEUES; q++)
+		EXPECT_EQ(!q, is_detached(self->claimed.fds[q]));
+}
+
+TEST_F(detached, attach_all_is_forgotten_by_an_abort)
+{
+	int n = __builtin_popcount(variant->mask), q;
+
+	CLAIM_ALL(0);
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_AS_BEFORE();
+}
+
+TEST_F(detached, attach_all_is_put_back_by_an_abort_after_ready)
+{
+	int n = __builtin_popcount(variant->mask), q;
+
+	CLAIM_ALL(0);
+	ASSERT_EQ(0, xfer_ready(&self->x, 0));
+	EXPECT_EQ(0, detached_of(&self->x, self->tap.ifindex));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_AS_BEFORE();
+}
+
+TEST_F(detached, attach_all_works_without_descriptors)
+{
+	int n = __builtin_popcount(variant->mask), q;
+
+	CLAIM_ALL(TAPXFER_CLAIM_NO_FDS);
+	EXPECT_EQ(0, self->claimed.n);
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	EXPECT_EQ(0, detached_of(&self->x, self->tap.ifindex));
+}
+
+/* A target that dies takes it along; the next one has not asked for it. */
+TEST_F(detached, attach_all_goes_with_its_claimant)
+{
+	int n = __builtin_popcount(variant->mask), q;
+	struct agent agent;
+
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
+				0));
+	ASSERT_EQ(0, agent_start(&agent));
+	ASSERT_EQ(0, agent_call(&agent, &self->x, agent_claim,
+				TAPXFER_CLAIM_ATTACH_ALL, 0));
+	for (q = 0; q < QUEUES; q++)
+		EXPECT_EQ(variant->mask >> q & 1,
+			  is_detached(self->tap.fds[q]));
+	agent_kill(&agent);
+	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
+			       SOON_MS));
+	ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	EXPECT_EQ(n, detached_of(&self->x, self->tap.ifindex));
+	EXPECT_AS_BEFORE();
+}
+
 FIXTURE(changed) {
 	struct tap tap;
 	struct xfer x;
@@ -246,6 +392,7 @@ TEST_F(changed, files_closed_by_the_source_are_still_there)
 	tap_close(&self->tap);
 	ASSERT_EQ(0, xfer_freeze(&self->x));
 	EXPECT_EQ(QUEUES, xfer_dev_u64(&self->x, TAPXFER_A_DEV_NUM_QUEUES));
+	ASSERT_EQ(0, xfer_get(&self->x));
 	EXPECT_EQ(0, xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_HOLDERS));
 	ASSERT_EQ(0, sender_send(&self->s, 100));
 	ASSERT_EQ(0, xfer_claim(&self->x, &claimed));

@@ -77,7 +77,7 @@ static int see(const struct tapxfer_info *info, void *data)
 	return 0;
 }
 
-TEST_F_TIMEOUT(dump, of_devices_has_each_once, 50)
+TEST_F_TIMEOUT(dump, of_devices_has_each_once, 100)
 {
 	struct seen s = { .ifindex = TAPXFER_A_DEV_IFINDEX };
 	int i;
@@ -94,7 +94,7 @@ TEST_F_TIMEOUT(dump, of_devices_has_each_once, 50)
 		EXPECT_EQ(1, s.count[self->taps[i].ifindex]);
 }
 
-TEST_F_TIMEOUT(dump, of_handovers_has_each_once, 50)
+TEST_F_TIMEOUT(dump, of_handovers_has_each_once, 100)
 {
 	struct seen s = { .ifindex = TAPXFER_A_HANDOVER_IFINDEX };
 	int i;

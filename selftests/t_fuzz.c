@@ -127,6 +127,7 @@ static void send_some(struct rng *r, int actor, unsigned int count)
 	}
 	if (spoil_datagram(d, r))
 		fuzz.straight = false;
+	fuzz_scratch_tame(d->datagram, d->len, fuzz.actors[0].family);
 	/* What ends a handover, or applies settings, would do it unseen. */
 	d->clog = fuzz.straight && m.cmd >= TAPXFER_CMD_PREPARE &&
 		  m.cmd <= TAPXFER_CMD_CLAIM && rng_chance(r, 8);
@@ -405,6 +406,7 @@ FIXTURE_SETUP(fuzz)
 	int i, n = 0;
 
 	ASSERT_EQ(0, net_isolate());
+	ASSERT_EQ(0, fuzz_scratch_map());
 	/* as udev makes it */
 	ASSERT_EQ(0, chmod("/dev/net/tun", 0666));
 	ASSERT_EQ(0, genl_open(&self->g));

@@ -121,6 +121,10 @@ TEST_F(holders, ready_is_asked_and_the_thaw_after_it_is_not)
 	EXPECT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));
 	EXPECT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED));
 	EXPECT_EQ(TAPXFER_STATE_READY, xfer_state(&self->x));
+	/* the claimant's own are told apart still, with the driver's operations */
+	ASSERT_EQ(0, xfer_get(&self->x));
+	EXPECT_EQ(1, xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_OTHERS));
+	EXPECT_EQ(2, xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_HOLDERS));
 	EXPECT_EQ(0, TARGET(agent_thaw, 0));
 }
 

@@ -5,14 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <kselftest_harness.h>
 
+#include <linux/capability.h>
 #include <linux/genetlink.h>
 
 #include "flow.h"
@@ -707,16 +711,18 @@ static const struct {
 #define A(name)		(1ULL << TAPXFER_A_HANDOVER_##name)
 	{ TAPXFER_CMD_HANDOVER_GET, A(ID) },
 	{ TAPXFER_CMD_PREPARE, A(IFINDEX) | A(FD) | A(HOLD) | A(HOLD_BYTES) |
-			       A(DEADLINE) },
+			       A(DEADLINE) | A(SCRATCH) },
 	{ TAPXFER_CMD_HOLD, A(ID) | A(TOKEN) | A(IFINDEX) | A(FD) | A(HOLD) |
-			    A(HOLD_BYTES) | A(DEADLINE) },
+			    A(HOLD_BYTES) | A(DEADLINE) | A(SCRATCH) },
 	{ TAPXFER_CMD_FREEZE, A(ID) | A(TOKEN) | A(IFINDEX) | A(FD) | A(HOLD) |
-			      A(HOLD_BYTES) | A(DEADLINE) | A(TIMEOUT) },
-	{ TAPXFER_CMD_CLAIM, A(ID) | A(TOKEN) | A(NO_FDS) },
-	{ TAPXFER_CMD_READY, A(ID) | A(TOKEN) | A(SHARED) },
+			      A(HOLD_BYTES) | A(DEADLINE) | A(TIMEOUT) |
+			      A(SCRATCH) },
+	{ TAPXFER_CMD_CLAIM, A(ID) | A(TOKEN) | A(NO_FDS) |
+			     A(ATTACH_ALL) | A(SCRATCH) },
+	{ TAPXFER_CMD_READY, A(ID) | A(TOKEN) | A(SHARED) | A(SCRATCH) },
 	{ TAPXFER_CMD_PASS, A(ID) | A(TOKEN) | A(PID) },
 	{ TAPXFER_CMD_DRAIN, A(ID) | A(TOKEN) | A(TIMEOUT) },
-	{ TAPXFER_CMD_THAW, A(ID) | A(TOKEN) | A(SHARED) },
+	{ TAPXFER_CMD_THAW, A(ID) | A(TOKEN) | A(SHARED) | A(SCRATCH) },
 	{ TAPXFER_CMD_ABORT, A(ID) | A(TOKEN) },
 	/* of another set, but numbers are numbers */
 	{ TAPXFER_CMD_DEV_GET, 1U << TAPXFER_A_DEV_IFINDEX |
@@ -737,9 +743,11 @@ static size_t size_of(uint8_t cmd, unsigned int attr)
 	if (cmd == TAPXFER_CMD_DEV_GET)
 		return 4;
 	if (attr == TAPXFER_A_HANDOVER_NO_FDS ||
+	    attr == TAPXFER_A_HANDOVER_ATTACH_ALL ||
 	    attr == TAPXFER_A_HANDOVER_SHARED)
 		return 0;
-	return attr == TAPXFER_A_HANDOVER_HOLD_BYTES ? 8 : 4;
+	return attr == TAPXFER_A_HANDOVER_HOLD_BYTES ||
+	       attr == TAPXFER_A_HANDOVER_SCRATCH ? 8 : 4;
 }
 
 /* Beyond the command's highest; below it; where it takes none at all */
@@ -1022,7 +1030,7 @@ TEST_F(rights, nobody_does_not_abort_anothers_handover)
 TEST_F(rights, a_socket_that_another_user_opened_is_refused)
 {
 	static const char why[] =
-		"the netlink socket was opened by another user, open one of your own";
+		"the netlink socket was opened by another user or with fewer rights, open one of your own";
 
 	genl_begin(&self->root, TAPXFER_CMD_FREEZE, self->tap.ifindex,
 		   self->tap.fds, QUEUES);
@@ -1041,6 +1049,82 @@ TEST_F(rights, a_socket_that_another_user_opened_is_refused)
 		   self->tap.fds, QUEUES);
 	EXPECT_EQ(-EPERM, genl_talk(&self->root));
 	EXPECT_STREQ(why, self->root.msg);
+}
+
+/* Of one thread, as the kernel has it, whatever the C library does to all */
+static void *open_without_capabilities(void *arg)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct none[2] = {};
+
+	if (syscall(SYS_capset, &head, none))
+		return "capset";
+	return genl_open(arg) ? "open" : NULL;
+}
+
+static void *open_as_nobody(void *arg)
+{
+	if (syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) ||
+	    syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY))
+		return "setres";
+	return genl_open(arg) ? "open" : NULL;
+}
+
+/* As one that another user's set-user-ID bit runs, and that is its user for now */
+static int prepare_with_a_saved_id(void *arg)
+{
+	FIXTURE_DATA(rights) *self = arg;
+
+	if (setresgid(NOBODY, NOBODY, NOBODY) ||
+	    setresuid(NOBODY, NOBODY, NOBODY - 1))
+		return 1;
+	genl_begin(&self->g, TAPXFER_CMD_PREPARE, self->tap.ifindex,
+		   self->tap.fds, QUEUES);
+	return genl_talk(&self->g) == -EPERM ? 0 : 2;
+}
+
+/* A program that has more than its user, by its file, is not that user. */
+TEST_F(rights, a_socket_that_was_opened_with_fewer_rights_is_refused)
+{
+	static const char why[] =
+		"the netlink socket was opened by another user or with fewer rights, open one of your own";
+	pthread_t thread;
+	void *failed;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, open_without_capabilities,
+				    &self->g));
+	ASSERT_EQ(0, pthread_join(thread, &failed));
+	ASSERT_EQ(NULL, failed);
+	genl_begin(&self->g, TAPXFER_CMD_PREPARE, self->tap.ifindex,
+		   self->tap.fds, QUEUES);
+	EXPECT_EQ(-EPERM, genl_talk(&self->g));
+	EXPECT_STREQ(why, self->g.msg);
+	genl_close(&self->g);
+
+	/* not even while it does not use it */
+	ASSERT_EQ(0, pthread_create(&thread, NULL, open_as_nobody, &self->g));
+	ASSERT_EQ(0, pthread_join(thread, &failed));
+	ASSERT_EQ(NULL, failed);
+	ASSERT_EQ(0, setegid(NOBODY));
+	ASSERT_EQ(0, seteuid(NOBODY));
+	genl_begin(&self->g, TAPXFER_CMD_PREPARE, self->tap.ifindex,
+		   self->tap.fds, QUEUES);
+	EXPECT_EQ(-EPERM, genl_talk(&self->g));
+	EXPECT_STREQ(why, self->g.msg);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, setegid(0));
+	EXPECT_EQ(0, child_wait(child_start(prepare_with_a_saved_id, self),
+				SOON_MS));
+
+	/* who has given some up since is */
+	genl_close(&self->g);
+	ASSERT_EQ(0, genl_open(&self->g));
+	ASSERT_EQ(0, prctl(PR_CAPBSET_DROP, CAP_SYS_BOOT));
+	genl_begin(&self->g, TAPXFER_CMD_PREPARE, self->tap.ifindex,
+		   self->tap.fds, QUEUES);
+	EXPECT_BEGUN(&self->g);
 }
 
 /* -- layer 3 ----------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Settings that come late: ready waits for the kernel's lock for network devices
- * while the handover, or the claim, ends.
+ * What comes late: ready waits for the kernel's lock for network devices while the
+ * handover, or the claim, ends; a queue is detached by a call that is older than
+ * the handover.
  */
 #include <errno.h>
 #include <sys/ioctl.h>
@@ -22,6 +23,8 @@ FIXTURE(late) {
 	struct tap other;	/* of which one ioctl keeps the lock */
 	struct stall stall;
 	struct waiter holder;
+	struct stall old_stall;
+	struct waiter old;	/* a call that came before the handover */
 	struct waiter ready;
 	struct xfer x;
 	struct xfer other_x;
@@ -50,6 +53,7 @@ FIXTURE_TEARDOWN(late)
 	xfer_close(&self->x);
 	xfer_close(&self->other_x);
 	stall_close(&self->stall);
+	stall_close(&self->old_stall);
 	link_delete("tap0");
 	tap_close(&self->tap);
 	tap_close(&self->other);
@@ -76,6 +80,22 @@ static int hdr_of(const struct tap *tap)
 	return ioctl(tap->fds[0], TUNGETVNETHDRSZ, &hdr) ? -errno : hdr;
 }
 
+/* One ioctl keeps the lock. */
+#define KEEP_LOCK() do { \
+	self->holder.op = WAITER_IOCTL; \
+	self->holder.fd = self->other.fds[0]; \
+	self->holder.request = TUNSETSNDBUF; \
+	self->holder.buf = self->stall.page; \
+	ASSERT_EQ(0, waiter_go(&self->holder)); \
+	ASSERT_TRUE(stall_wait(&self->stall, SOON_MS)); \
+} while (0)
+
+#define LET_GO_OF_LOCK() do { \
+	int sndbuf_ = 1 << 20; \
+	ASSERT_EQ(0, stall_release(&self->stall, &sndbuf_, sizeof(sndbuf_))); \
+	ASSERT_TRUE(waiter_wait(&self->holder, SOON_MS)); \
+} while (0)
+
 /* Claimed, something is recorded, and ready waits. */
 #define LATE_READY() do { \
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0, \
@@ -84,12 +104,7 @@ static int hdr_of(const struct tap *tap)
 	ASSERT_EQ(0, TARGET(agent_claim, 0, 0)); \
 	ASSERT_EQ(0, TARGET(detach_last, 0, 0)); \
 	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, 20)); \
-	self->holder.op = WAITER_IOCTL; \
-	self->holder.fd = self->other.fds[0]; \
-	self->holder.request = TUNSETSNDBUF; \
-	self->holder.buf = self->stall.page; \
-	ASSERT_EQ(0, waiter_go(&self->holder)); \
-	ASSERT_TRUE(stall_wait(&self->stall, SOON_MS)); \
+	KEEP_LOCK(); \
 	self->other_x.id = self->x.id; \
 	self->other_x.token = self->x.token; \
 	self->ready.op = WAITER_CALL; \
@@ -101,9 +116,7 @@ static int hdr_of(const struct tap *tap)
 } while (0)
 
 #define LET_IT_GO_ON() do { \
-	int sndbuf_ = 1 << 20; \
-	ASSERT_EQ(0, stall_release(&self->stall, &sndbuf_, sizeof(sndbuf_))); \
-	ASSERT_TRUE(waiter_wait(&self->holder, SOON_MS)); \
+	LET_GO_OF_LOCK(); \
 	ASSERT_TRUE(waiter_wait(&self->ready, SOON_MS)); \
 } while (0)
 
@@ -153,6 +166,86 @@ TEST_F(late, does_its_work)
 	self->tap.hdr = 20;
 	EXPECT_EQ(HELD, tap_read_all(&self->tap, &self->t));
 	EXPECT_EQ(0, tally_lost(&self->t, HELD));
+}
+
+/* -- a detach that began before the prepare ---------------------------------- */
+
+#define ROUNDS	8
+
+static long do_freeze(void *arg)
+{
+	return xfer_freeze(arg);
+}
+
+static int is_detached(int fd)
+{
+	struct ifreq ifr = {};
+
+	return ioctl(fd, TUNGETIFF, &ifr) ? -errno :
+	       !!(ifr.ifr_flags & IFF_DETACH_QUEUE);
+}
+
+/* Freeze, and the detach, wait for the lock, one behind the other. */
+#define FREEZE_AND_DETACH() do { \
+	struct ifreq ifr_ = { .ifr_flags = IFF_DETACH_QUEUE }; \
+	ASSERT_EQ(0, stall_open(&self->old_stall)); \
+	self->old.op = WAITER_IOCTL; \
+	self->old.fd = self->tap.fds[QUEUES - 1]; \
+	self->old.request = TUNSETQUEUE; \
+	self->old.buf = self->old_stall.page; \
+	ASSERT_EQ(0, waiter_go(&self->old)); \
+	ASSERT_TRUE(stall_wait(&self->old_stall, SOON_MS)); \
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_HOLDING, 0, \
+				0)); \
+	KEEP_LOCK(); \
+	self->other_x.id = self->x.id; \
+	self->other_x.token = self->x.token; \
+	self->ready.op = WAITER_CALL; \
+	self->ready.fn = do_freeze; \
+	self->ready.arg = &self->other_x; \
+	ASSERT_EQ(0, waiter_go(&self->ready)); \
+	ASSERT_TRUE(wait_until(process_state(self->ready.tid) == 'D', \
+			       SOON_MS)); \
+	ASSERT_EQ(0, stall_release(&self->old_stall, &ifr_, sizeof(ifr_))); \
+	ASSERT_TRUE(wait_until(process_state(self->old.tid) == 'D', SOON_MS)); \
+	LET_GO_OF_LOCK(); \
+	ASSERT_TRUE(waiter_wait(&self->ready, SOON_MS)); \
+	ASSERT_TRUE(waiter_wait(&self->old, SOON_MS)); \
+	ASSERT_EQ(0, self->old.ret); \
+} while (0)
+
+/*
+ * Who gets the lock first is the kernel's affair, hence the rounds. Each time the
+ * state that was exported is true, or is named as one that is not any more.
+ */
+TEST_F(late, is_not_exported_as_attached)
+{
+	int i, fd = self->tap.fds[QUEUES - 1];
+
+	for (i = 0; i < ROUNDS; i++) {
+		if (i) {
+			stall_close(&self->stall);
+			ASSERT_EQ(0, stall_open(&self->stall));
+		}
+		FREEZE_AND_DETACH();
+		if (self->ready.ret == -EAGAIN) {
+			EXPECT_STREQ("a queue was attached or detached meanwhile, freeze again",
+				     xfer_why(&self->other_x));
+			EXPECT_EQ(TAPXFER_STATE_HOLDING, xfer_state(&self->x));
+			ASSERT_EQ(0, xfer_freeze(&self->x));
+		} else {
+			ASSERT_EQ(0, self->ready.ret);
+		}
+		ASSERT_EQ(1, is_detached(fd));
+		ASSERT_EQ(0, xfer_get(&self->x));
+		if (!(xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED) &
+		      TAPXFER_VIOLATION_SETTINGS))
+			EXPECT_EQ(1, xfer_queue_u64(&self->x, QUEUES - 1,
+						    TAPXFER_A_QUEUE_DETACHED));
+		ASSERT_EQ(0, xfer_abort(&self->x));
+		ASSERT_EQ(0, tap_detach(fd, false));
+		stall_close(&self->old_stall);
+	}
 }
 
 TEST_HARNESS_MAIN

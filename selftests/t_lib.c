@@ -369,7 +369,9 @@ static void claimed(struct tapxfer *tx)
 /* The family's number changes under an open handle. */
 static void reload(struct tapxfer *tx)
 {
-	struct tapxfer_info *caps;
+	struct tapxfer_token token;
+	struct tapxfer_info *caps, *ho;
+	int fd = tap_open("txl6");
 	int err;
 
 	/* another family takes the number */
@@ -377,6 +379,19 @@ static void reload(struct tapxfer *tx)
 		CHECK(false, "reload: rmmod");
 		return;
 	}
+	/* what the one before could do is no longer relied on */
+	err = tapxfer_prepare(tx, 0, &fd, 1, NULL, &token, &ho);
+	CHECK(!err, "reload: the first command begins a handover: %s",
+	      tapxfer_error(tx));
+	if (!err) {
+		err = tapxfer_abort(tx,
+				    (uint32_t)tapxfer_info_u64(ho, TAPXFER_A_HANDOVER_ID),
+				    &token, NULL);
+		CHECK(!err, "reload: and ends it: %s", tapxfer_error(tx));
+		tapxfer_info_free(ho);
+	}
+	close(fd);
+	CHECK(all_gone(tx), "reload: gone");
 	err = tapxfer_caps(tx, &caps);
 	CHECK(!err && tapxfer_info_has(caps, TAPXFER_A_CAP_FEATURES),
 	      "reload: the handle finds the module again: %s",

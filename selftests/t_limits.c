@@ -218,8 +218,9 @@ static const char * const bytes_params[] = { "user_bytes", "netns_bytes" };
 
 TEST_F(limits, of_user_and_netns_are_kept_and_given_back)
 {
-	/* the queues' arrays are charged as well */
-	const uint64_t arrays = variant->queues * (16384 + 129) * 8;
+	/* the queues' arrays are charged as well, each a few slots past 128 KiB */
+	const uint64_t arrays = variant->queues *
+				((128 << 10) + sysconf(_SC_PAGESIZE));
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
@@ -262,9 +263,10 @@ static const struct {
 	  "the user's handovers have too much room, lower hold or raise user_packets" },
 	{ "netns_packets", 1000,
 	  "the netns' handovers have too much room, lower hold or raise netns_packets" },
-	{ "user_bytes", (1000 + 129) * 8,
+	/* (1000 + 129) * 8 bytes, as a power of two */
+	{ "user_bytes", 16384,
 	  "the user's handovers take too much memory, end some or raise user_bytes" },
-	{ "netns_bytes", (1000 + 129) * 8,
+	{ "netns_bytes", 16384,
 	  "the netns' handovers take too much memory, end some or raise netns_bytes" },
 	{ "user_queues", 1,
 	  "the user's handovers have too many queues, end some or raise user_queues" },

@@ -94,6 +94,10 @@ FIXTURE_SETUP(race)
 	for (i = 0; i < P_MAX; i++) {
 		self->pids[i] = child_start(mains[i], self->r);
 		ASSERT_LT(0, self->pids[i]);
+		/* What the guest sends before would be lost. */
+		if (i == P_HOST)
+			ASSERT_TRUE(wait_until(race_get(&self->r->catching),
+					       SOON_MS));
 	}
 	/* No event is missed, and no backend comes too late to get in. */
 	ASSERT_TRUE(wait_until(race_get(&self->r->watching) &&

@@ -12,6 +12,7 @@
 
 #include <net/if_arp.h>
 
+#include <linux/ethtool.h>
 #include <linux/filter.h>
 #include <linux/sockios.h>
 
@@ -253,6 +254,71 @@ TEST_F(shadow, a_thaw_applies_the_last_and_no_more)
 	EXPECT_EQ(0, memcmp(&self->before, &now, sizeof(now)));
 }
 
+/*
+ * Who sets what was exported changes nothing, unless it is not there any more: while
+ * the device is down a queue comes and goes that nobody tells of.
+ */
+TEST_F(shadow, a_thaw_applies_what_was_exported_where_it_is_not)
+{
+	struct outside now;
+	uint64_t offloads;
+	int fd;
+
+	CLAIM();
+	offloads = xfer_dev_u64(&self->x, TAPXFER_A_DEV_OFFLOADS);
+	ASSERT_NE(0, offloads);
+	ASSERT_EQ(0, link_down("tap0"));
+	fd = tap_queue("tap0", TAP_VM);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, set_int(fd, TUNSETVNETHDRSZ, HDR));
+	ASSERT_EQ(0, set_int(fd, TUNSETVNETLE, LE));
+	ASSERT_EQ(0, set_value(fd, TUNSETOFFLOAD, 0));
+	ASSERT_EQ(0, set_int(fd, TUNSETSNDBUF, 4711));
+	close(fd);
+	ASSERT_EQ(0, set_int(self->claimed.fds[0], TUNSETVNETHDRSZ, 12));
+	ASSERT_EQ(0, set_int(self->claimed.fds[0], TUNSETVNETLE, 0));
+	ASSERT_EQ(0, set_value(self->claimed.fds[0], TUNSETOFFLOAD, offloads));
+	ASSERT_EQ(0, set_int(self->claimed.fds[0], TUNSETSNDBUF, SNDBUF));
+	tap_close(&self->tap);
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	EXPECT_NE(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	ASSERT_EQ(0, outside_get("tap0", self->claimed.fds[0], &now));
+	EXPECT_EQ(0, memcmp(&self->before.s, &now.s, sizeof(now.s)));
+}
+
+static int set_tso(const char *name, uint32_t on)
+{
+	struct ethtool_value val = { .cmd = ETHTOOL_STSO, .data = on };
+	struct ifreq ifr = { .ifr_data = (char *)&val };
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int err;
+
+	strcpy(ifr.ifr_name, name);
+	err = ioctl(sock, SIOCETHTOOL, &ifr) ? -errno : 0;
+	close(sock);
+	return err;
+}
+
+/* What is in use is less than what was allowed, and a claimant allows no more. */
+TEST_F(shadow, a_thaw_applies_offloads_that_are_allowed_and_not_in_use)
+{
+	uint64_t offloads;
+	struct outside now;
+
+	ASSERT_TRUE(self->before.s.tso);
+	ASSERT_EQ(0, set_tso("tap0", 0));
+	CLAIM();
+	offloads = xfer_dev_u64(&self->x, TAPXFER_A_DEV_OFFLOADS);
+	EXPECT_EQ(0, offloads & (TUN_F_TSO4 | TUN_F_TSO6));
+	ASSERT_EQ(0, set_value(self->claimed.fds[0], TUNSETOFFLOAD, offloads));
+	tap_close(&self->tap);
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	ASSERT_EQ(0, set_tso("tap0", 1));
+	ASSERT_EQ(0, outside_get("tap0", self->claimed.fds[0], &now));
+	EXPECT_TRUE(now.s.csum);
+	EXPECT_FALSE(now.s.tso);
+}
+
 TEST_F(shadow, ready_applies_them)
 {
 	CLAIM();
@@ -268,6 +334,38 @@ TEST_F(shadow, ready_applies_them)
 	EXPECT_EQ(DETACHED == 2, is_detached(self->claimed.fds[2]));
 	ASSERT_EQ(0, xfer_thaw(&self->x));
 	EXPECT_APPLIED(self->claimed.fds[0]);
+}
+
+/* The module has a limit of its own while a freeze waits: anyone else may, too. */
+TEST_F(shadow, a_limit_like_the_modules_own_is_the_claimants)
+{
+	CLAIM();
+	ASSERT_EQ(0, set_int(self->claimed.fds[0], TUNSETSNDBUF, INT_MAX - 1));
+	tap_close(&self->tap);
+	ASSERT_EQ(0, xfer_thaw(&self->x))
+		TH_LOG("%s", xfer_why(&self->x));
+	EXPECT_EQ(INT_MAX - 1, get_int(self->claimed.fds[0], TUNGETSNDBUF));
+}
+
+TEST_F(shadow, a_limit_like_the_modules_own_outlives_ready)
+{
+	CLAIM();
+	ASSERT_EQ(0, set_int(self->claimed.fds[0], TUNSETSNDBUF, INT_MAX - 1));
+	tap_close(&self->tap);
+	genl_go_on(&self->g, TAPXFER_CMD_READY, self->x.id, &self->x.token);
+	ASSERT_EQ(0, genl_talk(&self->g))
+		TH_LOG("%s", self->g.msg);
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	EXPECT_EQ(INT_MAX - 1, get_int(self->claimed.fds[0], TUNGETSNDBUF));
+}
+
+TEST_F(shadow, a_limit_like_the_modules_own_is_the_sources)
+{
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_HOLDING, 0,
+				0));
+	ASSERT_EQ(0, set_int(self->tap.fds[0], TUNSETSNDBUF, INT_MAX - 1));
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	EXPECT_EQ(INT_MAX - 1, get_int(self->tap.fds[0], TUNGETSNDBUF));
 }
 
 TEST_F(shadow, an_abort_leaves_no_trace)

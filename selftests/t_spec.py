@@ -115,7 +115,8 @@ def test_header():
 # What a kernel has only with a feature: none of it without, all of it with
 OPS_OF = {"ready": "ready", "pass": "pass", "drain": "drain"}
 ATTRS_OF = {"no-fds": "no-fds", "shared": "exclusive", "hold-bytes": "hold-bytes",
-            "hold-bytes-default": "hold-bytes", "hold-bytes-max": "hold-bytes"}
+            "hold-bytes-default": "hold-bytes", "hold-bytes-max": "hold-bytes",
+            "attach-all": "attach-all", "scratch": "scratch"}
 
 
 def there(family, names, feature_of):

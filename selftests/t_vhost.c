@@ -273,6 +273,7 @@ TEST_F(vhost, that_is_attached_takes_nothing_while_held)
 	EXPECT_EQ(variant->held, xfer_u64(&self->x, TAPXFER_A_HANDOVER_HELD));
 	EXPECT_EQ(0, guest_receive(&self->v, &self->t, 0, false));
 	ASSERT_EQ(0, xfer_freeze(&self->x));
+	ASSERT_EQ(0, xfer_get(&self->x));
 	EXPECT_EQ(0, xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_PUT_BACK));
 	ASSERT_EQ(0, xfer_finish(&self->x));
 	EXPECT_ALL();

@@ -262,7 +262,7 @@ static long agent_vhost_kick(struct agent_self *self, long unused, long unused2)
 {
 	uint64_t one = 1;
 
-	return write(agent_v.kick[VHOST_RX], &one, sizeof(one)) ==
+	return write(agent_v.dev.kick[VHOST_RX], &one, sizeof(one)) ==
 	       sizeof(one) ? 0 : -errno;
 }
 

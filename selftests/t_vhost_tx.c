@@ -5,6 +5,7 @@
  * single packets; batches are kept for it.
  */
 #include <errno.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
@@ -324,51 +325,70 @@ static long freeze(void *arg)
 	return xfer_freeze_within(arg, TIMEOUT_MAX);
 }
 
+/* A freeze that waits until it fails, for a writer who stalls */
+struct slow_freeze {
+	uint8_t hdr[VHOST_HDR];
+	uint8_t buf[PACKET_LEN];	/* what he writes */
+	struct stall stall;
+	struct waiter writer;
+	struct waiter freezer;
+};
+
+/* Packet @seq is the writer's. */
+#define SLOW_FREEZE(f, seq) do { \
+	ASSERT_EQ(0, stall_open(&(f)->stall)); \
+	(f)->writer = (struct waiter){ \
+		.op = WAITER_WRITEV, .fd = self->tap.fds[0], \
+		.hdr = (f)->hdr, .hdr_len = sizeof((f)->hdr), \
+		.buf = (f)->stall.page, \
+		.len = packet_make((f)->buf, FLOW, seq), \
+	}; \
+	(f)->freezer = (struct waiter){ \
+		.op = WAITER_CALL, .fn = freeze, .arg = &self->x, \
+		.nr = SYS_sendto, \
+	}; \
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_HOLDING, \
+				0, 0)); \
+	ASSERT_EQ(0, waiter_go(&(f)->writer)); \
+	ASSERT_TRUE(stall_wait(&(f)->stall, SOON_MS)); \
+	ASSERT_EQ(0, waiter_start(&(f)->freezer)) { \
+		TH_LOG("freeze: %ld", (f)->freezer.ret); \
+	} \
+} while (0)
+
+/*
+ * It has failed and kept nothing, so that @n packets enter, then the writer's; and
+ * the next freeze succeeds.
+ */
+#define SLOW_FREEZE_FAILS(f, n) do { \
+	ASSERT_TRUE(waiter_wait(&(f)->freezer, SOON_MS)); \
+	EXPECT_EQ(-ETIMEDOUT, (f)->freezer.ret); \
+	EXPECT_ENTERED(n); \
+	EXPECT_EQ(0, batched(&self->x)); \
+	ASSERT_EQ(0, stall_release(&(f)->stall, (f)->buf, (f)->writer.len)); \
+	ASSERT_TRUE(waiter_wait(&(f)->writer, SOON_MS)); \
+	EXPECT_ENTERED((n) + 1); \
+	ASSERT_EQ(0, xfer_freeze_patiently(&self->x)); \
+	stall_close(&(f)->stall); \
+} while (0)
+
 /* A freeze that fails has kept nothing. */
 TEST_F(tx, batch_is_sent_when_the_freeze_fails)
 {
-	uint8_t hdr[VHOST_HDR] = {}, buf[PACKET_LEN];
-	struct stall stall;
-	struct waiter writer = {
-		.op = WAITER_WRITEV, .fd = self->tap.fds[0],
-		.hdr = hdr, .hdr_len = sizeof(hdr),
-	};
-	struct waiter freezer = {
-		.op = WAITER_CALL, .fn = freeze, .arg = &self->x,
-		.nr = SYS_sendto,
-	};
+	struct slow_freeze f = {};
 	int i;
 
-	ASSERT_EQ(0, stall_open(&stall));
-	writer.buf = stall.page;
-	writer.len = packet_make(buf, FLOW, SOME + 1);
-
 	VHOST_STALLS();
-	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_HOLDING,
-				0, 0));
-	ASSERT_EQ(0, waiter_go(&writer));
-	ASSERT_TRUE(stall_wait(&stall, SOON_MS));
+	SLOW_FREEZE(&f, SOME + 1);
 	/* It waits for the writer; meanwhile vhost sends. */
-	ASSERT_EQ(0, waiter_start(&freezer)) {
-		TH_LOG("freeze: %ld", freezer.ret);
-	}
 	VHOST_GOES_ON(SOME);
-	ASSERT_TRUE(waiter_wait(&freezer, SOON_MS));
-	EXPECT_EQ(-ETIMEDOUT, freezer.ret);
-	EXPECT_ENTERED(SOME + 1);
-	EXPECT_EQ(0, batched(&self->x));
-
-	ASSERT_EQ(0, stall_release(&stall, buf, writer.len));
-	ASSERT_TRUE(waiter_wait(&writer, SOON_MS));
-	EXPECT_ENTERED(SOME + 2);
-	ASSERT_EQ(0, xfer_freeze_patiently(&self->x));
+	SLOW_FREEZE_FAILS(&f, SOME + 1);
 	for (i = 0; i < 5; i++)
 		ASSERT_EQ(0, guest_send(&self->v, FLOW, SOME + 2 + i,
 					PACKET_LEN));
 	EXPECT_EQ(SOME + 2, entered());
 	ASSERT_EQ(0, vhost_finish(&self->x));
 	EXPECT_ENTERED(SOME + 7);
-	stall_close(&stall);
 }
 
 /* One packet at a time: vhost is in the driver while it copies. */
@@ -425,6 +445,37 @@ TEST_F(tx, what_is_kept_has_a_limit)
 	ASSERT_EQ(0, xfer_abort(&self->x));
 	EXPECT_ENTERED(i);
 	close(fd);
+}
+
+static bool can_write(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+	return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLOUT);
+}
+
+/*
+ * However long a freeze waits for others, vhost makes no batches meanwhile: they
+ * would be kept, up to a limit, and a VMM that stops its vhost waits past that.
+ */
+TEST_F(tx, no_batch_begins_while_a_freeze_waits)
+{
+	struct slow_freeze f = {};
+	int i;
+
+	ASSERT_EQ(0, vhost_start(&self->v, self->tap.fds[0]));
+	SLOW_FREEZE(&f, VHOST_RING);
+	ASSERT_TRUE(wait_until(!can_write(self->tap.fds[0]), SOON_MS));
+
+	/* all that the vring has room for: vhost leaves it there */
+	for (i = 0; i < VHOST_RING; i++)
+		ASSERT_EQ(0, guest_send(&self->v, FLOW, i, PACKET_LEN));
+	EXPECT_EQ(0, batched(&self->x));
+
+	SLOW_FREEZE_FAILS(&f, VHOST_RING);
+	EXPECT_EQ(INT32_MAX, (int)xfer_dev_u64(&self->x,
+					       TAPXFER_A_DEV_SNDBUF));
+	ASSERT_EQ(0, vhost_finish(&self->x));
 }
 
 TEST_HARNESS_MAIN

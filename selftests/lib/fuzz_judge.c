@@ -261,6 +261,16 @@ static bool begins(const struct fuzz_view *v)
 		!v->val[TAPXFER_A_HANDOVER_ID]);
 }
 
+static bool wrong_scratch(const struct fuzz_view *v)
+{
+	uint64_t addr;
+
+	if (!v->val[TAPXFER_A_HANDOVER_SCRATCH])
+		return false;
+	memcpy(&addr, v->val[TAPXFER_A_HANDOVER_SCRATCH], sizeof(addr));
+	return !fuzz_scratch_is(addr);
+}
+
 static const char *wrong(struct fuzz *f, int actor, const struct fuzz_view *v)
 {
 	uint32_t timeout = 0;
@@ -272,6 +282,8 @@ static const char *wrong(struct fuzz *f, int actor, const struct fuzz_view *v)
 	timeout = fuzz_view_u32(v, TAPXFER_A_HANDOVER_TIMEOUT);
 	if (timeout > 1000)
 		return "a timeout above the limit";
+	if (wrong_scratch(v))
+		return "an address of no memory";
 	return begins(v) ? wrong_begin(f, actor, v) : wrong_go_on(f, actor, v);
 }
 
@@ -433,7 +445,7 @@ static bool documented(int err)
 	static const int errnos[] = {
 		EINVAL, ERANGE, EPERM, EBADF, EBADFD, ENODEV, ENOTUNIQ,
 		EOPNOTSUPP, EXDEV, EAGAIN, EBUSY, EDQUOT, ESRCH, ENOENT,
-		EPROTO, ESTALE, ETIMEDOUT, ECANCELED, EMFILE, ENOMEM,
+		EPROTO, ESTALE, ETIMEDOUT, ECANCELED, EMFILE, ENOMEM, EFAULT,
 	};
 	size_t i;
 

@@ -63,6 +63,18 @@ void fuzz_msg_spoil(struct fuzz_msg *m, struct rng *r,
 size_t fuzz_msg_put(const struct fuzz_msg *m, uint8_t *buf, size_t len,
 		    uint32_t seq);
 
+/*
+ * Memory of every process of the fuzzer, for the kernel to write to. No other address
+ * is ever given to it: it would be written to.
+ */
+#define FUZZ_SCRATCH		0x200000000ULL
+#define FUZZ_SCRATCH_LEN	65536
+
+int fuzz_scratch_map(void);
+bool fuzz_scratch_is(uint64_t addr);
+/* Have a datagram's addresses of other memory be of none at all. */
+void fuzz_scratch_tame(uint8_t *buf, size_t len, uint16_t family);
+
 /* How far the kernel gets with a message */
 enum fuzz_reach {
 	FUZZ_UNSEEN,		/* netlink takes no notice of it */

@@ -40,6 +40,14 @@ static void add_go_on(struct fuzz_msg *m, const struct fuzz_ho *ho)
 		     TAPXFER_TOKEN_LEN);
 }
 
+static void add_scratch(struct fuzz_msg *m, struct rng *r)
+{
+	uint64_t addr = FUZZ_SCRATCH +
+			rng_below(r, FUZZ_SCRATCH_LEN - TAPXFER_SCRATCH_LEN);
+
+	fuzz_msg_add(m, TAPXFER_A_HANDOVER_SCRATCH, &addr, sizeof(addr));
+}
+
 static void add_options(const struct fuzz *f, struct fuzz_msg *m, struct rng *r)
 {
 	switch (m->cmd) {
@@ -52,6 +60,8 @@ static void add_options(const struct fuzz *f, struct fuzz_msg *m, struct rng *r)
 	case TAPXFER_CMD_CLAIM:
 		if (rng_chance(r, 30))
 			fuzz_msg_add(m, TAPXFER_A_HANDOVER_NO_FDS, "", 0);
+		if (rng_chance(r, 30))
+			fuzz_msg_add(m, TAPXFER_A_HANDOVER_ATTACH_ALL, "", 0);
 		break;
 	case TAPXFER_CMD_READY:
 	case TAPXFER_CMD_THAW:
@@ -62,8 +72,12 @@ static void add_options(const struct fuzz *f, struct fuzz_msg *m, struct rng *r)
 		fuzz_msg_u32(m, TAPXFER_A_HANDOVER_PID, rng_chance(r, 85) ?
 			     (uint32_t)f->actors[rng_below(r, ACTORS)].pid :
 			     1 + rng_below(r, 400));
-		break;
+		return;
+	case TAPXFER_CMD_ABORT:
+		return;
 	}
+	if (m->cmd != TAPXFER_CMD_DRAIN && rng_chance(r, 50))
+		add_scratch(m, r);
 }
 
 /* What comes next, by percent; the state of no handover is 0. */

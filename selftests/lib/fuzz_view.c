@@ -3,12 +3,15 @@
  * A message as netlink and the family's spec have it, written down once more, so
  * that what the module accepts can be judged by somebody else.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
 
 #include "fuzz_msg.h"
+#include "util.h"
 
 enum kind { NONE, U32, S32_FD, U64, FLAG, TOKEN };
 
@@ -24,6 +27,8 @@ static const enum kind handover_kinds[TAPXFER_A_HANDOVER_MAX + 1] = {
 	[TAPXFER_A_HANDOVER_SHARED]	= FLAG,
 	[TAPXFER_A_HANDOVER_PID]	= U32,
 	[TAPXFER_A_HANDOVER_HOLD_BYTES]	= U64,
+	[TAPXFER_A_HANDOVER_ATTACH_ALL]	= FLAG,
+	[TAPXFER_A_HANDOVER_SCRATCH]	= U64,
 };
 
 static const enum kind dev_kinds[TAPXFER_A_HANDOVER_MAX + 1] = {
@@ -34,7 +39,7 @@ static const enum kind dev_kinds[TAPXFER_A_HANDOVER_MAX + 1] = {
 #define A(name)		(1ULL << TAPXFER_A_HANDOVER_##name)
 #define GO_ON		(A(ID) | A(TOKEN))
 #define BEGIN		(A(IFINDEX) | A(FD) | A(HOLD) | A(DEADLINE) | \
-			 A(HOLD_BYTES))
+			 A(HOLD_BYTES) | A(SCRATCH))
 
 static const struct {
 	const char *name;
@@ -52,10 +57,17 @@ static const struct {
 	[TAPXFER_CMD_FREEZE]		= {
 		"freeze", false, BEGIN | GO_ON | A(TIMEOUT)
 	},
-	[TAPXFER_CMD_CLAIM]		= { "claim", false, GO_ON | A(NO_FDS) },
-	[TAPXFER_CMD_THAW]		= { "thaw", false, GO_ON | A(SHARED) },
+	[TAPXFER_CMD_CLAIM]		= {
+		"claim", false, GO_ON | A(NO_FDS) | A(ATTACH_ALL) |
+				 A(SCRATCH)
+	},
+	[TAPXFER_CMD_THAW]		= {
+		"thaw", false, GO_ON | A(SHARED) | A(SCRATCH)
+	},
 	[TAPXFER_CMD_ABORT]		= { "abort", false, GO_ON },
-	[TAPXFER_CMD_READY]		= { "ready", false, GO_ON | A(SHARED) },
+	[TAPXFER_CMD_READY]		= {
+		"ready", false, GO_ON | A(SHARED) | A(SCRATCH)
+	},
 	[TAPXFER_CMD_PASS]		= { "pass", false, GO_ON | A(PID) },
 	[TAPXFER_CMD_DRAIN]		= { "drain", false, GO_ON | A(TIMEOUT) },
 };
@@ -142,7 +154,8 @@ static enum fuzz_reach view_reach(const struct nlmsghdr *nlh, uint16_t family,
 	extra = nlh->nlmsg_flags &
 		~(NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO |
 		  (v->dump ? NLM_F_DUMP : 0));
-	if (genl.reserved || extra)
+	/* Linux 6.1 began to look. */
+	if ((genl.reserved || extra) && !kernel_before(6, 1))
 		v->illegal = "a header with what is reserved";
 	return FUZZ_COMMAND;
 }
@@ -183,4 +196,64 @@ uint32_t fuzz_view_u32(const struct fuzz_view *v, unsigned int type)
 	if (v->val[type])
 		memcpy(&value, v->val[type], sizeof(value));
 	return value;
+}
+
+/* -- memory for the kernel to write to ---------------------------------------- */
+
+/* No address of a process's: bit 63 is the kernel's half, or nobody's */
+#define NO_MEMORY	(1ULL << 63)
+
+int fuzz_scratch_map(void)
+{
+	void *want = (void *)(uintptr_t)FUZZ_SCRATCH;
+	void *got = mmap(want, FUZZ_SCRATCH_LEN, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+			 -1, 0);
+
+	return got == want ? 0 : -ENOMEM;
+}
+
+bool fuzz_scratch_is(uint64_t addr)
+{
+	return addr >= FUZZ_SCRATCH &&
+	       addr - FUZZ_SCRATCH <= FUZZ_SCRATCH_LEN - TAPXFER_SCRATCH_LEN;
+}
+
+static void tame_attrs(uint8_t *buf, size_t len)
+{
+	struct nlattr a;
+	uint64_t addr;
+	size_t step;
+
+	for (; len >= NLA_HDRLEN; buf += step, len -= step) {
+		memcpy(&a, buf, sizeof(a));
+		if (a.nla_len < NLA_HDRLEN || a.nla_len > len)
+			return;
+		step = NLA_ALIGN(a.nla_len);
+		if (step > len)
+			step = len;
+		if ((a.nla_type & NLA_TYPE_MASK) != TAPXFER_A_HANDOVER_SCRATCH ||
+		    a.nla_len < NLA_HDRLEN + sizeof(addr))
+			continue;
+		memcpy(&addr, buf + NLA_HDRLEN, sizeof(addr));
+		if (fuzz_scratch_is(addr))
+			continue;
+		addr |= NO_MEMORY;
+		memcpy(buf + NLA_HDRLEN, &addr, sizeof(addr));
+	}
+}
+
+/* All of them: what is illegal may be taken all the same, which is to be told. */
+void fuzz_scratch_tame(uint8_t *buf, size_t len, uint16_t family)
+{
+	static struct fuzz_view v;
+	size_t offs = 0, next;
+	struct nlmsghdr nlh;
+
+	for (; (next = fuzz_view_at(buf, len, offs, family, &v)); offs = next) {
+		memcpy(&nlh, buf + offs, sizeof(nlh));
+		if (nlh.nlmsg_len >= NLMSG_LENGTH(GENL_HDRLEN))
+			tame_attrs(buf + offs + NLMSG_LENGTH(GENL_HDRLEN),
+				   nlh.nlmsg_len - NLMSG_LENGTH(GENL_HDRLEN));
+	}
 }

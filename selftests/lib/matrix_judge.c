@@ -166,7 +166,12 @@ static int check_accounts(struct matrix *m)
 	struct link_stats stats;
 
 	MUST_EQ(0, link_stats(m->name, &stats));
-	MUST(stats.tx_dropped >= m->s.dropped);
+	/*
+	 * Who stops the stack's own queues, to resize or to close them, locks
+	 * all for a moment: a direct send is refused then, and none counts it.
+	 */
+	if (!(m->row->change & (MATRIX_TXQLEN | MATRIX_DOWN)))
+		MUST(stats.tx_dropped >= m->s.dropped);
 	MUST_EQ(m->s.dropped, tally_lost(&m->g->rx, m->s.seq));
 	return 0;
 }

@@ -127,6 +127,7 @@ struct race_toll {
 struct race {
 	uint64_t seed;
 	bool watching;			/* from the first event on */
+	bool catching;			/* all that the guest sends */
 	bool guest_runs;
 	bool stop_handovers;
 	bool stop_traffic;

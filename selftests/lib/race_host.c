@@ -125,13 +125,19 @@ int race_host(void *arg)
 			.r = r, .dev = dev, .rnd = race_seed(r, 2, dev),
 		};
 		if (sender_open(&in[dev].s, r->taps[dev].ifindex, RACE_FLOWS) ||
-		    capture_open(&c[dev], r->taps[dev].ifindex) ||
-		    pthread_create(&in[dev].thread, NULL, inject, &in[dev])) {
-			race_fail(r, "the host cannot start");
-			return 1;
-		}
+		    capture_open(&c[dev], r->taps[dev].ifindex))
+			goto err;
+	}
+	race_set(&r->catching, true);
+	for (dev = 0; dev < RACE_DEVS; dev++) {
+		if (pthread_create(&in[dev].thread, NULL, inject, &in[dev]))
+			goto err;
 	}
 	catch_all(r, c);
 	race_fail(r, "the host cannot wait for packets: %s", strerror(errno));
+	return 1;
+
+err:
+	race_fail(r, "the host cannot start");
 	return 1;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -81,6 +82,16 @@ int write_string(const char *path, const char *text)
 	len = write(fd, text, strlen(text));
 	close(fd);
 	return len == (ssize_t)strlen(text) ? 0 : -EIO;
+}
+
+bool kernel_before(int major, int minor)
+{
+	struct utsname name;
+	int x = 0, y = 0;
+
+	if (uname(&name) || sscanf(name.release, "%d.%d", &x, &y) != 2)
+		return false;
+	return x < major || (x == major && y < minor);
 }
 
 long module_users(void)

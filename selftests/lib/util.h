@@ -40,6 +40,9 @@ __attribute__((format(printf, 1, 2))) int shell(const char *fmt, ...);
 long read_number(const char *path);
 int write_string(const char *path, const char *text);
 
+/* Whether the kernel is older than this version. */
+bool kernel_before(int major, int minor);
+
 /* How many handovers and tasks pin the module. */
 long module_users(void);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -11,6 +12,7 @@
 #include <linux/if_packet.h>
 #include <linux/vhost.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
 
 #include "util.h"
 #include "vhost.h"
@@ -41,6 +43,7 @@ static void guest_init(const struct vhost *v)
 {
 	int side, id;
 
+	v->guest->rx_buf = VHOST_BUF;
 	for (side = 0; side < VHOST_SIDES; side++) {
 		struct guest_ring *r = &v->guest->rings[side];
 
@@ -52,6 +55,21 @@ static void guest_init(const struct vhost *v)
 		/* We look, and need not be told. */
 		v->vrings[side].avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
 	}
+}
+
+static void memory_set(struct vhost *v, const void *extra, uint64_t size)
+{
+	v->mem.m.nregions = extra ? 2 : 1;
+	v->mem.m.regions[0] = (struct vhost_memory_region) {
+		.memory_size = MEM_SIZE,
+		.userspace_addr = (uintptr_t)v->guest,
+	};
+	v->mem.m.regions[1] = (struct vhost_memory_region) {
+		.guest_phys_addr = VHOST_EXTRA,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)extra,
+	};
+	v->dev.memory = &v->mem.m;
 }
 
 static int open_memory(struct vhost *v, int memfd)
@@ -73,6 +91,7 @@ static int open_memory(struct vhost *v, int memfd)
 			   (char *)mem + RINGS + side * RING_SPACE, 4096);
 	if (memfd < 0)
 		guest_init(v);
+	memory_set(v, NULL, 0);
 	return 0;
 }
 
@@ -88,84 +107,91 @@ int guest_create(void)
 	return err ?: v.memfd;
 }
 
-static int open_vring(struct vhost *v, int side)
+static uint64_t guest_addr(const struct vhost *v, const void *p)
 {
-	struct vhost_vring_state num = { .index = side, .num = VHOST_RING };
-	struct vhost_vring_addr addr = {
-		.index = side,
-		.desc_user_addr = (uintptr_t)v->vrings[side].desc,
-		.avail_user_addr = (uintptr_t)v->vrings[side].avail,
-		.used_user_addr = (uintptr_t)v->vrings[side].used,
-	};
-	struct vhost_vring_file kick = { .index = side };
-	struct vhost_vring_file call = { .index = side };
+	return (uintptr_t)p - (uintptr_t)v->guest;
+}
 
-	v->kick[side] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	v->call[side] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	kick.fd = v->kick[side];
-	call.fd = v->call[side];
-	if (kick.fd < 0 || call.fd < 0 ||
-	    ioctl(v->fd, VHOST_SET_VRING_NUM, &num) ||
-	    ioctl(v->fd, VHOST_SET_VRING_ADDR, &addr) ||
-	    ioctl(v->fd, VHOST_SET_VRING_KICK, &kick) ||
-	    ioctl(v->fd, VHOST_SET_VRING_CALL, &call))
-		return -errno;
+/* What the guest and its VMM know, and vhost does not tell. */
+static void describe(struct vhost *v, uint64_t features)
+{
+	int side;
+
+	if (features & VHOST_LEGACY)
+		features &= ~VHOST_LEGACY;
+	else
+		features |= 1ULL << VIRTIO_F_VERSION_1;
+	v->mergeable = features & 1ULL << VIRTIO_NET_F_MRG_RXBUF;
+	v->hdr = v->mergeable || features & 1ULL << VIRTIO_F_VERSION_1 ?
+		 VHOST_HDR : VHOST_HDR_LEGACY;
+	v->state.size = sizeof(v->state);
+	v->state.features = features;
+	for (side = 0; side < VHOST_SIDES; side++)
+		v->state.vrings[side] = (struct tapxfer_vhost_vring) {
+			.desc = guest_addr(v, v->vrings[side].desc),
+			.avail = guest_addr(v, v->vrings[side].avail),
+			.used = guest_addr(v, v->vrings[side].used),
+			.num = VHOST_RING,
+		};
+}
+
+int vhost_map(struct vhost *v, uint64_t features, int memfd)
+{
+	int err;
+
+	memset(v, 0, sizeof(*v));
+	v->dev.size = sizeof(v->dev);
+	v->dev.fd = -1;
+	v->dev.tap_fd = -1;
+	memset(v->dev.kick, -1, sizeof(v->dev.kick));
+	memset(v->dev.call, -1, sizeof(v->dev.call));
+	memset(v->dev.err, -1, sizeof(v->dev.err));
+	err = open_memory(v, memfd);
+	if (err) {
+		vhost_close(v);
+		return err;
+	}
+	describe(v, features);
 	return 0;
 }
 
-static int set_memory(const struct vhost *v, const void *extra, uint64_t size)
+/* Where it was stopped, in whatever process. */
+static void know_bases(struct vhost *v)
 {
-	struct {
-		struct vhost_memory m;
-		struct vhost_memory_region r[2];
-	} mem = {
-		.m.nregions = extra ? 2 : 1,
-		.r = {
-			{
-				.memory_size = MEM_SIZE,
-				.userspace_addr = (uintptr_t)v->guest,
-			}, {
-				.guest_phys_addr = VHOST_EXTRA,
-				.memory_size = size,
-				.userspace_addr = (uintptr_t)extra,
-			},
-		},
-	};
+	int side;
 
-	return ioctl(v->fd, VHOST_SET_MEM_TABLE, &mem) ? -errno : 0;
+	for (side = 0; side < VHOST_SIDES; side++)
+		v->state.vrings[side].base = v->guest->rings[side].base;
 }
 
 int vhost_open(struct vhost *v, uint64_t features, int memfd)
 {
 	int side, err;
 
-	memset(v, 0, sizeof(*v));
-	memset(v->kick, -1, sizeof(v->kick));
-	memset(v->call, -1, sizeof(v->call));
-	v->fd = -1;
-	features |= 1ULL << VIRTIO_F_VERSION_1;
-	err = open_memory(v, memfd);
+	err = vhost_map(v, features, memfd);
 	if (err)
-		goto err_close;
-
-	v->fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
-	if (v->fd < 0 || ioctl(v->fd, VHOST_SET_OWNER) ||
-	    ioctl(v->fd, VHOST_SET_FEATURES, &features))
+		return err;
+	v->dev.fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+	if (v->dev.fd < 0)
 		err = -errno;
+	for (side = 0; !err && side < VHOST_SIDES; side++) {
+		v->dev.kick[side] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		v->dev.call[side] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (v->dev.kick[side] < 0 || v->dev.call[side] < 0)
+			err = -errno;
+	}
+	know_bases(v);
 	if (!err)
-		err = set_memory(v, NULL, 0);
-	for (side = 0; !err && side < VHOST_SIDES; side++)
-		err = open_vring(v, side);
-	if (!err)
-		return 0;
-err_close:
-	vhost_close(v);
+		err = tapxfer_vhost_setup(NULL, &v->dev, &v->state);
+	if (err)
+		vhost_close(v);
 	return err;
 }
 
-int vhost_add_memory(const struct vhost *v, const void *mem, uint64_t size)
+int vhost_add_memory(struct vhost *v, const void *mem, uint64_t size)
 {
-	return set_memory(v, mem, size);
+	memory_set(v, mem, size);
+	return ioctl(v->dev.fd, VHOST_SET_MEM_TABLE, &v->mem) ? -errno : 0;
 }
 
 static void close_fd(int *fd)
@@ -179,10 +205,10 @@ void vhost_close(struct vhost *v)
 {
 	int side;
 
-	close_fd(&v->fd);
+	close_fd(&v->dev.fd);
 	for (side = 0; side < VHOST_SIDES; side++) {
-		close_fd(&v->kick[side]);
-		close_fd(&v->call[side]);
+		close_fd(&v->dev.kick[side]);
+		close_fd(&v->dev.call[side]);
 	}
 	if (v->guest)
 		munmap(v->guest, MEM_SIZE);
@@ -194,7 +220,24 @@ int vhost_backend(const struct vhost *v, int side, int fd)
 {
 	struct vhost_vring_file file = { .index = side, .fd = fd };
 
-	return ioctl(v->fd, VHOST_NET_SET_BACKEND, &file) ? -errno : 0;
+	return ioctl(v->dev.fd, VHOST_NET_SET_BACKEND, &file) ? -errno : 0;
+}
+
+int vhost_start(struct vhost *v, int fd)
+{
+	v->dev.tap_fd = fd;
+	know_bases(v);
+	return tapxfer_vhost_start(NULL, &v->dev, &v->state);
+}
+
+int vhost_stop(struct vhost *v)
+{
+	int side, err;
+
+	err = tapxfer_vhost_stop(NULL, &v->dev, &v->state);
+	for (side = 0; !err && side < VHOST_SIDES; side++)
+		v->guest->rings[side].base = v->state.vrings[side].base;
+	return err;
 }
 
 static void kick(const struct vhost *v, int side)
@@ -202,50 +245,17 @@ static void kick(const struct vhost *v, int side)
 	/* what was offered before the flag is read: vhost does the reverse */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!(load(&v->vrings[side].used->flags) & VRING_USED_F_NO_NOTIFY))
-		eventfd_write(v->kick[side], 1);
+		eventfd_write(v->dev.kick[side], 1);
 }
 
-int vhost_start(const struct vhost *v, int fd)
+int vhost_recover(struct vhost *v)
 {
-	int side, err = 0;
+	int side, err;
 
-	for (side = 0; !err && side < VHOST_SIDES; side++) {
-		struct vhost_vring_state base = {
-			.index = side,
-			.num = v->guest->rings[side].base,
-		};
-
-		if (ioctl(v->fd, VHOST_SET_VRING_BASE, &base))
-			return -errno;
-		err = vhost_backend(v, side, fd);
-		/* there may be work that nobody kicks for any more */
-		eventfd_write(v->kick[side], 1);
-	}
+	err = tapxfer_vhost_recover(NULL, &v->dev, &v->state);
+	for (side = 0; !err && side < VHOST_SIDES; side++)
+		v->guest->rings[side].base = v->state.vrings[side].base;
 	return err;
-}
-
-int vhost_stop(const struct vhost *v)
-{
-	int side, err = 0;
-
-	for (side = 0; !err && side < VHOST_SIDES; side++) {
-		struct vhost_vring_state base = { .index = side };
-
-		err = vhost_backend(v, side, -1);
-		if (!err && ioctl(v->fd, VHOST_GET_VRING_BASE, &base))
-			err = -errno;
-		v->guest->rings[side].base = base.num;
-	}
-	return err;
-}
-
-void vhost_recover(const struct vhost *v)
-{
-	int side;
-
-	/* vhost-net is done with buffers in the order that they were offered. */
-	for (side = 0; side < VHOST_SIDES; side++)
-		v->guest->rings[side].base = load(&v->vrings[side].used->idx);
 }
 
 int vhost_finish(struct xfer *x)
@@ -288,26 +298,61 @@ unsigned int guest_offer(const struct vhost *v, unsigned int n)
 	unsigned int i;
 
 	for (i = 0; i < n && r->nfree; i++)
-		offer(v, VHOST_RX, r->free[--r->nfree], VHOST_BUF);
+		offer(v, VHOST_RX, r->free[--r->nfree],
+		      v->guest->rx_buf);
 	if (i)
 		kick(v, VHOST_RX);
+	return i;
+}
+
+/* The buffers of a packet are used all at once; how many the first one tells. */
+static unsigned int buffers_of(const struct vhost *v, const uint8_t *first)
+{
+	uint16_t n;
+
+	if (!v->mergeable)
+		return 1;
+	memcpy(&n, first + offsetof(struct virtio_net_hdr_mrg_rxbuf,
+				    num_buffers), sizeof(n));
+	return n;
+}
+
+/* Take one packet, if there is any; how many buffers it took. */
+static unsigned int receive_one(const struct vhost *v, struct tally *t,
+				int queue)
+{
+	struct guest_ring *r = &v->guest->rings[VHOST_RX];
+	uint8_t packet[PACKET_MAX];
+	unsigned int id, len, part, n, i, have = 0;
+
+	if (!take(v, VHOST_RX, &id, &len))
+		return 0;
+	n = buffers_of(v, buf_ptr(v, VHOST_RX, id));
+	for (i = 1;; i++) {
+		part = len < sizeof(packet) - have ? len :
+						     sizeof(packet) - have;
+		memcpy(packet + have, buf_ptr(v, VHOST_RX, id), part);
+		have += part;
+		r->free[r->nfree++] = id;
+		if (i >= n || !take(v, VHOST_RX, &id, &len))
+			break;
+	}
+	tally_add(t, queue, packet + v->hdr, (ssize_t)have - v->hdr);
 	return i;
 }
 
 unsigned int guest_receive(const struct vhost *v, struct tally *t, int queue,
 			   bool refill)
 {
-	struct guest_ring *r = &v->guest->rings[VHOST_RX];
-	unsigned int id, len, n;
+	unsigned int n = 0, buffers = 0, took;
 
-	for (n = 0; take(v, VHOST_RX, &id, &len); n++) {
-		tally_add(t, queue, buf_ptr(v, VHOST_RX, id) + VHOST_HDR,
-			  (ssize_t)len - VHOST_HDR);
-		r->free[r->nfree++] = id;
+	while ((took = receive_one(v, t, queue))) {
+		buffers += took;
+		n++;
 	}
 	v->guest->received += n;
 	if (n && refill)
-		guest_offer(v, n);
+		guest_offer(v, buffers);
 	return n;
 }
 
@@ -326,7 +371,7 @@ static void send_end(const struct vhost *v, int id, uint64_t addr,
 		     unsigned int len)
 {
 	v->vrings[VHOST_TX].desc[id].addr = addr;
-	offer(v, VHOST_TX, id, VHOST_HDR + len);
+	offer(v, VHOST_TX, id, v->hdr + len);
 	store(&v->guest->sent, v->guest->sent + 1);
 	kick(v, VHOST_TX);
 }
@@ -340,8 +385,8 @@ int guest_send(const struct vhost *v, uint32_t flow, uint32_t seq,
 	if (id < 0)
 		return id;
 	buf = buf_ptr(v, VHOST_TX, id);
-	memset(buf, 0, VHOST_HDR);
-	packet_make(buf + VHOST_HDR, flow, seq);
+	memset(buf, 0, v->hdr);
+	packet_make(buf + v->hdr, flow, seq);
 	send_end(v, id, buf_addr(VHOST_TX, id), len);
 	return 0;
 }

@@ -25,7 +25,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <linux/vhost.h>
 #include <linux/virtio_ring.h>
+
+#include <tapxfer/vhost.h>
 
 #include "flow.h"
 #include "xfer.h"
@@ -33,12 +36,16 @@
 #define VHOST_RING	256	/* descriptors of a vring */
 #define VHOST_BATCH	64	/* packets that vhost takes or sends at once */
 #define VHOST_HDR	12	/* struct virtio_net_hdr_v1, as the tap's is */
+#define VHOST_HDR_LEGACY 10	/* struct virtio_net_hdr */
 #define VHOST_BUF	8192	/* bytes of a buffer */
 
+/* Among features, and of no device: a guest without VIRTIO_F_VERSION_1 */
+#define VHOST_LEGACY	(1ULL << 63)
+
 enum {
-	VHOST_RX,		/* to the guest; vhost-net's order */
-	VHOST_TX,
-	VHOST_SIDES,
+	VHOST_RX = TAPXFER_VHOST_RX,
+	VHOST_TX = TAPXFER_VHOST_TX,
+	VHOST_SIDES = TAPXFER_VHOST_VRINGS,
 };
 
 /* The driver's state of one side */
@@ -55,26 +62,36 @@ struct guest {
 	struct guest_ring rings[VHOST_SIDES];
 	uint32_t sent;		/* packets that were given to vhost */
 	uint32_t received;
+	uint32_t rx_buf;	/* bytes of a buffer that is offered */
 };
 
 struct vhost {
-	int fd;			/* the vhost-net device */
+	struct tapxfer_vhost dev;
+	struct tapxfer_vhost_state state;
 	int memfd;
 	struct guest *guest;	/* the mapped memory */
 	struct vring vrings[VHOST_SIDES];
-	int kick[VHOST_SIDES];
-	int call[VHOST_SIDES];
+	unsigned int hdr;	/* bytes before each packet */
+	bool mergeable;		/* a packet may take several buffers */
+	union {
+		struct vhost_memory m;
+		char space[sizeof(struct vhost_memory) +
+			   2 * sizeof(struct vhost_memory_region)];
+	} mem;
 };
 
 /* Memory of a guest that was never run: its memfd, or -errno. */
 int guest_create(void);
 
 /*
- * A device over the guest memory @memfd, which is duplicated, or over a new one
- * when that is -1. VIRTIO_F_VERSION_1 is always among the features, @features
- * are those that vhost shall have besides: 1 << VIRTIO_NET_F_MRG_RXBUF, say.
- * 0 or -errno.
+ * The guest memory @memfd, which is duplicated, or a new one when that is -1,
+ * and what is to be told to a device; no device yet, and no eventfds: v->dev has
+ * room for them. VIRTIO_F_VERSION_1 is among the features unless VHOST_LEGACY
+ * is, @features are those that vhost shall have besides:
+ * 1 << VIRTIO_NET_F_MRG_RXBUF, say. 0 or -errno.
  */
+int vhost_map(struct vhost *v, uint64_t features, int memfd);
+/* The same with a new device and new eventfds, set up. */
 int vhost_open(struct vhost *v, uint64_t features, int memfd);
 /* As when the VMM exits: what it is attached to it is attached to no more. */
 void vhost_close(struct vhost *v);
@@ -84,16 +101,16 @@ void vhost_close(struct vhost *v);
  * the device is started.
  */
 #define VHOST_EXTRA	(1ULL << 32)
-int vhost_add_memory(const struct vhost *v, const void *mem, uint64_t size);
+int vhost_add_memory(struct vhost *v, const void *mem, uint64_t size);
 
 /* Attach one side to a queue file, or to none: @fd -1. 0 or -errno. */
 int vhost_backend(const struct vhost *v, int side, int fd);
 /* Both, as a VMM starts the device: from where it was stopped; 0 or -errno. */
-int vhost_start(const struct vhost *v, int fd);
+int vhost_start(struct vhost *v, int fd);
 /* Both, as a VMM stops it: takes down where it is. */
-int vhost_stop(const struct vhost *v);
+int vhost_stop(struct vhost *v);
 /* Find that out of the vrings, when the VMM died before it could. */
-void vhost_recover(const struct vhost *v);
+int vhost_recover(struct vhost *v);
 
 /* Claim and thaw while a backend is attached, by whomever: 0 or -errno. */
 int vhost_finish(struct xfer *x);

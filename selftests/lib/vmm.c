@@ -105,7 +105,7 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static long adopt(struct agent_self *self, long guest)
+long vmm_adopt(struct agent_self *self, long guest, long unused)
 {
 	vmm.g = (struct vmm_guest *)guest;
 	vmm.tap = &self->tap;
@@ -124,12 +124,12 @@ long vmm_boot(struct agent_self *self, long guest, long unused)
 		err = -errno;
 	if (!err)
 		err = tap_set_nonblock(&self->tap, true);
-	return err ?: adopt(self, guest);
+	return err ?: vmm_adopt(self, guest, 0);
 }
 
 long vmm_claim(struct agent_self *self, long guest, long unused)
 {
-	return agent_claim(self, 0, 0) ?: adopt(self, guest);
+	return agent_claim(self, 0, 0) ?: vmm_adopt(self, guest, 0);
 }
 
 long vmm_claim_and_thaw(struct agent_self *self, long guest, long unused)
@@ -145,7 +145,7 @@ long vmm_claim_and_thaw(struct agent_self *self, long guest, long unused)
 		return err;
 	}
 	self->tap = claimed;
-	return adopt(self, guest);
+	return vmm_adopt(self, guest, 0);
 }
 
 long vmm_run(struct agent_self *self, long unused, long unused2)

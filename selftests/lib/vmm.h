@@ -33,6 +33,8 @@ struct vmm_guest *vmm_guest_create(void);
 
 /* Make the tap "tap0". */
 long vmm_boot(struct agent_self *self, long guest, long unused);
+/* Take the files that the agent has already. */
+long vmm_adopt(struct agent_self *self, long guest, long unused);
 /* Claim the files of the agent's handover. */
 long vmm_claim(struct agent_self *self, long guest, long unused);
 /* The same, and thaw. It keeps the files, if it had none. */
