@@ -492,7 +492,7 @@ inline undo_queue() {
 
 /* tapxfer_apply() */
 inline apply() {
-	/* apply_begin() */
+	/* tapxfer_apply_begin() */
 	atomic {
 		LOCKED ->
 		stale = s_stale;
