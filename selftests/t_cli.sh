@@ -4,42 +4,14 @@
 # The command and the library on a kernel with the module: run in the virtual
 # machine, as root, with python3 for a process that knows nothing of tapxfer.
 
-n=0 failed=0
-tmp=$(mktemp -d)
-exec 2>&1
+here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=selftests/lib/result.sh
+. "$here/lib/result.sh"
+# shellcheck source=selftests/lib/command.sh
+. "$here/lib/command.sh"
 
-result()	# STATUS NAME
-{
-	n=$((n + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $n - $2"
-	else
-		echo "not ok $n - $2"
-		sed 's/^/# /' "$tmp/out" "$tmp/err"
-		failed=$((failed + 1))
-	fi
-}
-
-# This machine may be slower than a usual one.
-scale=${SELFTESTS_SCALE:-1}
 tries=$((100 * scale))
 nap() { for _ in $(seq "$scale"); do sleep "$1"; done; }
-
-# run STATUS CMD…: its output in $tmp/out and $tmp/err
-run()
-{
-	local want=$1 rc
-
-	shift
-	"$@" >"$tmp/out" 2>"$tmp/err" </dev/null
-	rc=$?
-	[ $rc = "$want" ] || echo "exit status $rc, not $want: $*" >>"$tmp/err"
-	[ $rc = "$want" ]
-}
-
-out() { grep -qE -- "$1" "$tmp/out"; }
-err() { [ "$(wc -l <"$tmp/err")" = 1 ] && grep -qE -- "$1" "$tmp/err"; }
-silent() { [ ! -s "$tmp/err" ]; }
 
 # A process with queue files: source NAME QUEUES [FLAG…]
 cat >"$tmp/source.py" <<'END'
@@ -318,7 +290,7 @@ result $? "monitor: goes on when the module was loaded anew"
 stop
 
 # -- claimed without descriptors, passed on, ready
-run 0 tapxfer features && out 'write-wait shadow ready no-fds pass exclusive vhost-batch drain hold-bytes violated$' &&
+run 0 tapxfer features && out 'write-wait shadow ready no-fds pass exclusive vhost-batch drain hold-bytes violated attach-all scratch$' &&
 	out 'hold-bytes-default +256 MiB a handover'
 result $? "features: all of them"
 freeze()	# ARG…: its id in $id, the token in $tmp/t11
@@ -397,6 +369,21 @@ result $? "thaw: the same, status 0: $(cat "$tmp/err")"
 pid=$first
 stop
 pid=$source
+stop
+
+# -- a target that expects every queue enabled
+start tap13 4 detached nonblock
+run 0 tapxfer freeze --pid "$pid" --deadline 2m --token-out "$tmp/t13" &&
+	id=$(sed 's/handover \([0-9]*\).*/\1/' "$tmp/out") &&
+	run 0 tapxfer claim "$id" --token-file "$tmp/t13" --attach-all -- true &&
+	run 0 tapxfer show tap13 && out 'num-queues +3 enabled'
+result $? "claim --attach-all: nothing before the thaw"
+for _ in $(seq "$tries"); do tapxfer list "$id" | grep -q frozen && break; sleep 0.05; done
+run 0 tapxfer claim "$id" --token-file "$tmp/t13" --attach-all -- \
+	tapxfer thaw "$id" --shared --token-file "$tmp/t13" &&
+	out 'tap13 thawed' && run 0 tapxfer show tap13 &&
+	out 'num-queues +4 enabled' && ! out 'num-detached +[1-9]'
+result $? "claim --attach-all: all are from the thaw on"
 stop
 
 # -- what stops a handover
@@ -498,5 +485,4 @@ result $? "netns: freeze and claim there, the command runs here"
 for pid in $pid6 $pid7; do stop; done
 ip netns del other
 
-echo "1..$n"
-[ $failed = 0 ]
+plan
