@@ -7,7 +7,7 @@
 #
 # The first serial port is the kernel's and goes to a file, the second is the
 # tests'. Emulated: a test must not depend on the host's virtualisation. The
-# environment changes it as run.sh says.
+# environment changes it as run.sh says; VM_DISK is an image for a first disk.
 
 set -eu
 
@@ -22,7 +22,7 @@ rm -f "$console"
 # Oopses end it at once, and -no-reboot makes an exit of a panic. Warnings and
 # worse reach the console, and so do notices, but no chatter: it is slow.
 # Grace periods of RCU are hurried: tests wait for many, one after the other.
-append="console=ttyS0 loglevel=6 panic=-1 oops=panic softlockup_panic=0
+append="loglevel=6 panic=-1 oops=panic softlockup_panic=0
 mitigations=off tsc=reliable no_timer_check random.trust_cpu=on
 hung_task_panic=0 log_buf_len=4M rcupdate.rcu_expedited=1 ${VM_APPEND-}"
 # The first goes to init's environment, the rest is what the kernel waits itself.
@@ -30,10 +30,27 @@ hung_task_panic=0 log_buf_len=4M rcupdate.rcu_expedited=1 ${VM_APPEND-}"
 watchdog_thresh=$((scale > 6 ? 60 : 10 * scale)) workqueue.watchdog_thresh=$((30 * scale))
 rcupdate.rcu_cpu_stall_timeout=$((21 * scale))"
 
-exec "$here/judge" --console "$console" --scale "$scale" "$@" -- \
-	qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot \
-	-machine q35 -accel tcg,thread=multi -cpu max \
-	-smp "${VM_SMP:-2}" -m "${VM_MEM:-3G}" \
-	-kernel "$(echo "$kernel"/boot/vmlinuz-*)" -initrd "$initrd" \
+# The kernel's port is the machine's first on either.
+image=$(echo "$kernel"/boot/vmlinuz-*)
+set -- "$@" --
+case $image in
+*-arm64)
+	# The board has no other port than that.
+	append="$append console=ttyAMA0 SELFTESTS_TTY=ttyS0"
+	set -- "$@" qemu-system-aarch64 -machine virt \
+		-cpu max,pauth-impdef=on -serial "file:$console" \
+		-chardev stdio,id=tests -device pci-serial,chardev=tests
+	;;
+*)
+	append="$append console=ttyS0"
+	set -- "$@" qemu-system-x86_64 -machine q35 \
+		-cpu max -serial "file:$console" -serial stdio
+	;;
+esac
+
+exec "$here/judge" --console "$console" --scale "$scale" "$@" \
+	-nodefaults -no-user-config -display none -no-reboot \
+	-accel tcg,thread=multi -smp "${VM_SMP:-2}" -m "${VM_MEM:-3G}" \
+	-kernel "$image" -initrd "$initrd" \
 	-append "$(echo "$append" | tr '\n' ' ')" \
-	-serial "file:$console" -serial stdio
+	${VM_DISK:+-drive "file=$VM_DISK,format=raw,if=virtio"}

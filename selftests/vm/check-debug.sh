@@ -80,7 +80,7 @@ kver=$("$here/mkkernel.sh" "$config") || exit
 echo "# $kver ($SECONDS s)"
 
 step "the module builds for it" "$here/mkmodule.sh" "$kver" "$work/src"
-for what in lib cli selftests; do
+for what in lib cli examples selftests; do
 	step "$what builds" make -j"$(nproc)" $what
 done
 

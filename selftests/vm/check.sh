@@ -20,57 +20,11 @@ work=$(mktemp -d)
 totals=$work/totals
 : >"$totals"
 finished=
+# shellcheck source=selftests/vm/result.sh
+. "$here/result.sh"
 
-finish()
-{
-	local p f
-
-	# Whatever ended this early was not a pass.
-	[ -n "$finished" ] || result 1 "make check came to its end"
-	dkms_clean
-	read -r p f < <(awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }' "$totals")
-	rm -rf "$work"
-	echo
-	echo "$p passed, $f failed"
-	# A bare exit in a trap would give the status from before the trap.
-	[ "$f" = 0 ] && [ "$p" != 0 ] && exit 0
-	exit 1
-}
-trap finish EXIT
+trap 'dkms_clean; finish check' EXIT
 trap 'exit 1' INT TERM HUP
-
-# result STATUS NAME [LOG]
-result()
-{
-	if [ "$1" = 0 ]; then
-		echo "ok - $2"
-		echo 1 0 >>"$totals"
-	else
-		echo "not ok - $2"
-		[ ! -s "${3-}" ] || tail -n 40 "$3" | sed 's/^/# /'
-		echo 0 1 >>"$totals"
-	fi
-}
-
-# check NAME CMD...: fails by its status
-check()
-{
-	local name=$1
-	shift
-	"$@" >"$work/log" 2>&1
-	result $? "$name" "$work/log"
-}
-
-# silent NAME CMD...: fails by its status, or by saying anything
-silent()
-{
-	local name=$1 rc
-	shift
-	"$@" >"$work/log" 2>&1
-	rc=$?
-	[ ! -s "$work/log" ] || rc=1
-	result $rc "$name" "$work/log"
-}
 
 # host_tap NAME CMD...: a program whose TAP is judged as the machine's is
 host_tap()
@@ -82,11 +36,6 @@ host_tap()
 		echo "# vm: begin $0 300"
 		"$@" 2>&1
 		printf "\n# vm: end $0 $?\n# vm: done\n"' "$@" </dev/null
-}
-
-head_line()
-{
-	printf '\n# %s (%d s)\n' "$*" "$SECONDS"
 }
 
 # kbuild OPTION...: build a copy, and tell what the compiler or sparse told
@@ -116,6 +65,9 @@ checkpatch()
 		kmod/compat.h) ignore+=,LINUX_VERSION_CODE,CONSTANT_COMPARISON ;;
 		# a copy of the driver's operations, made when it is first seen
 		kmod/fence.c | kmod/sendmsg.c) ignore+=,CONST_STRUCT ;;
+		# the same, and members' names as arguments of macros
+		kmod/selftest.c)
+			ignore+=,CONST_STRUCT,MACRO_ARG_REUSE,MACRO_ARG_PRECEDENCE ;;
 		# TRACE_EVENT() is laid out as everywhere in the kernel
 		kmod/trace.h) ignore+=,OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT ;;
 		esac
@@ -181,6 +133,49 @@ docs_valid()
 	done
 }
 
+# make install puts everything where GNU's variables say, make uninstall takes it
+# all away.
+installs()
+{
+	local stage=$work/stage f dirs
+
+	dirs=(DESTDIR="$stage" prefix=/opt/x sbindir=/opt/x/bin libdir=/opt/x/lib64
+	      includedir=/opt/inc mandir=/opt/man docdir=/opt/doc
+	      bashcompdir=/opt/comp ynlspecdir=/opt/specs)
+	make install "${dirs[@]}" >"$work/install.log" 2>&1 ||
+		{ cat "$work/install.log"; return 1; }
+	for f in x/bin/tapxfer x/lib64/libtapxfer.so.0 x/lib64/libtapxfer.a \
+		inc/tapxfer/tapxfer.h inc/linux/tapxfer.h man/man8/tapxfer.8 \
+		man/man3/tapxfer_open.3 doc/guide.rst comp/tapxfer \
+		specs/tapxfer.yaml; do
+		[ -s "$stage/opt/$f" ] || echo "not in /opt/$f"
+	done
+	grep -qx 'libdir=/opt/x/lib64' "$stage/opt/x/lib64/pkgconfig/libtapxfer.pc" ||
+		echo "another libdir in libtapxfer.pc"
+	find "$stage" ! -type d ! -path "$stage/opt/*"
+	make uninstall "${dirs[@]}" >"$work/install.log" 2>&1 ||
+		{ cat "$work/install.log"; return 1; }
+	find "$stage" ! -type d
+	# and those of before, in upper case
+	make install DESTDIR="$stage" PREFIX=/usr LIBDIR=/usr/lib64 >"$work/install.log" 2>&1 ||
+		{ cat "$work/install.log"; return 1; }
+	[ -s "$stage/usr/lib64/libtapxfer.a" ] && [ -s "$stage/usr/sbin/tapxfer" ] ||
+		echo "not where PREFIX and LIBDIR say"
+}
+
+# The package has the library's symbols, changelog and dkms.conf are of one version,
+# and what debian/copyright says of a file is what the file says.
+debian_agrees()
+{
+	diff <(awk '/^LIBTAPXFER_/ { node = $1; print node "@" node }
+		/^\t[a-z0-9_]+;$/ { sub(";", ""); print $1 "@" node }' \
+			tools/lib/libtapxfer.map | sort) \
+		<(sed -n 's/^ \([^ ]*\) .*/\1/p' debian/libtapxfer0.symbols | sort)
+	/usr/bin/python3 debian/check-copyright
+	[ "$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)" = "$version" ] ||
+		echo "debian/changelog is not of version $version"
+}
+
 # make check-mutants takes longer than the tests; that it can run is seen here.
 mutants_apply()
 {
@@ -193,6 +188,21 @@ mutants_apply()
 		rc=1
 	done
 	return $rc
+}
+
+# The kernels that make check-kernels tests are those that dkms builds for.
+dkms_serves()
+{
+	local kernels series
+
+	kernels=$(sed -n 's/^BUILD_EXCLUSIVE_KERNEL="\(.*\)"$/\1/p' dkms.conf)
+	while read -r series _; do
+		[[ $series =~ ^[0-9] ]] || continue
+		[[ $series.12-cloud-amd64 =~ $kernels ]] || echo "not $series"
+	done <selftests/vm/series
+	for series in 4.19.0 5.4.0 5.9.0 7.3.0 7.10.0 8.0.0; do
+		[[ ! $series-cloud-amd64 =~ $kernels ]] || echo "even $series"
+	done
 }
 
 # dkms itself, in the machine's own trees, unless they hold an installation
@@ -252,7 +262,7 @@ for what in kernel ksft checkpatch ynl; do
 done
 
 head_line "build for $KVER"
-for what in kmod lib cli selftests; do
+for what in kmod lib cli examples man selftests; do
 	check "$what builds" make -k -j"$(nproc)" KDIR="$KDIR" $what
 done
 
@@ -274,7 +284,19 @@ silent "syzkaller's description is complete" selftests/syzkaller/check
 
 silent "Documentation's fault matrix is the tests'" matrix_documented
 silent "the documentation is valid reStructuredText" docs_valid
+silent "the library's binary interface is as recorded" make -s -C tools/lib V=1 check-abi
+silent "the manual pages have all that there is" make -s -C Documentation/man V=1 check
+silent "debian/ agrees with library and module" debian_agrees
+silent "make install and uninstall go by GNU's directories" installs
 silent "the mutants' patches apply" mutants_apply
+silent "dkms builds for the kernels that are tested" dkms_serves
+check "the module builds for kernels that differ" \
+	"$here/mkrefused.sh" "$KVER" "$work/refused"
+check "the kernel's own tests build" "$here/mkksft.sh" "$work/ksft"
+
+check "the benchmark's judges find what is wrong" \
+	env PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 \
+	selftests/bench/test_report.py -q
 
 head_line "the models"
 host_tap models selftests/models/run
@@ -296,7 +318,8 @@ flock -u 8
 
 head_line "tests in $KVER"
 if [ -s "$work/tapxfer.ko" ]; then
-	"$here/run.sh" -m "$work/tapxfer.ko" -k "$KVER" -t "$work/vm" || true
+	"$here/run.sh" -m "$work/tapxfer.ko" -k "$KVER" -t "$work/vm" \
+		-x "$work/refused" -e "$work/ksft" || true
 	cat "$work/vm" >>"$totals"
 	[ -s "$work/vm" ]
 	result $? "the tests were run and judged"

@@ -7,13 +7,14 @@
 set -eu
 
 # gcc and make for everything; the libraries of tools/; dkms, sparse, perl,
-# valgrind, patch, docutils and spin for the checks; the rest for the virtual
-# machine.
+# valgrind, patch, docutils, groff, abidiff and spin for the checks, clang for
+# libFuzzer; gnuplot for the benchmark's figures; the rest for the virtual machine.
 pkgs="gcc g++ make libc6-dev pkg-config
 libmnl-dev libnl-route-3-dev libjson-c-dev
 linux-headers-cloud-amd64 dkms sparse perl valgrind patch spin
+clang-14 libclang-rt-14-dev groff-base abigail-tools gnuplot-nox
 qemu-system-x86 busybox-static bash coreutils kmod iproute2 ethtool
-cpio xz-utils util-linux
+linux-perf bpftrace cpio xz-utils util-linux
 python3 python3-yaml python3-jsonschema python3-docutils
 $*"
 

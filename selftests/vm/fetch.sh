@@ -4,12 +4,18 @@
 # Fetch what the tests need of Debian's kernels into a cache outside of the
 # checkout, and print where it is:
 #
-#	fetch.sh kernel [KVER]	a kernel image's tree: boot/, lib/modules/KVER/
+#	fetch.sh kernel [KVER]	a kernel image's tree: boot/, lib/modules/KVER/;
+#				KVER may be a series as well
 #	fetch.sh source		the archive of the whole 6.1 source
 #	fetch.sh ksft		kselftest's headers and lib.mk
+#	fetch.sh net		the kernel's own tests of its network
 #	fetch.sh checkpatch	checkpatch.pl and its word lists
 #	fetch.sh ynl		tools/net/ynl and Documentation/netlink
 #	fetch.sh kver		the newest installed 6.1 cloud headers' release
+#	fetch.sh release SERIES	the release of the kernel that a series ("series")
+#				is tested with: 6.1 is kver, others mkbuildroot.sh has
+#	fetch.sh qemu VERSION	a QEMU of the list qemu/versions, with its libraries
+#				and firmware: what is / for it
 #
 # Nothing is installed and apt's own sources and lists are left alone. What is
 # in the cache already is not looked at again, so no network is needed then.
@@ -19,6 +25,7 @@ set -euo pipefail
 # depmod and modprobe are in sbin, which a user's PATH may lack
 PATH=$PATH:/usr/sbin:/sbin
 
+here=$(dirname "$(readlink -f "$0")")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tapxfer
 mirror=${TAPXFER_MIRROR:-http://deb.debian.org/debian}
 tmp=
@@ -67,12 +74,22 @@ kver()
 	done | sort -V | tail -n 1
 }
 
+# What the machine has headers of needs no root file system of its own.
+release()
+{
+	case $1 in
+	6.1) kver ;;
+	*) "$here/mkbuildroot.sh" "$1" ;;
+	esac
+}
+
 # The image has to be the one that the headers are of: same release, and same
 # package version when the archive still has it.
 fetch_kernel()
 {
 	local kver=${1:-$(kver)} ver
 
+	[[ ! $kver =~ ^[0-9]+\.[0-9]+$ ]] || kver=$(release "$kver")
 	[ -n "$kver" ] || die "no linux-headers-*-cloud-amd64 installed"
 	if [ ! -d "$cache/kernel-$kver" ]; then
 		lock
@@ -181,12 +198,66 @@ fetch_61()
 	fi
 }
 
+# unpack_qemu RELEASE SUITE: with all that it depends on, into $tmp/root. apt works
+# for a machine that has nothing yet.
+unpack_qemu()
+{
+	local keys=/usr/share/keyrings/debian-archive-keyring.gpg suite deb
+	local opts=(-o "Dir::State=$tmp/apt" -o "Dir::State::status=$tmp/apt/status"
+		    -o "Dir::Cache=$tmp/apt" -o "Dir::Etc=$tmp/apt/etc"
+		    -o "APT::Install-Recommends=false")
+
+	mkdir -p "$tmp"/apt/{lists,archives}/partial "$tmp"/apt/etc/{apt.conf,preferences}.d
+	: >"$tmp/apt/status"
+	for suite in "$1" "$2"; do
+		echo "deb [signed-by=$keys] $mirror $suite main"
+	done >"$tmp/apt/etc/sources.list"
+	if ! { apt "${opts[@]}" update &&
+	       apt "${opts[@]}" -y -t "$2" --download-only install \
+			qemu-system-x86; }; then
+		cat "$tmp/log" >&2
+		die "a qemu-system-x86 of $2 cannot be had"
+	fi
+	mkdir -p "$tmp"/root/usr/{bin,sbin,lib,lib64}
+	for suite in bin sbin lib lib64; do
+		ln -s "usr/$suite" "$tmp/root/$suite"
+	done
+	# through these links, which tar would put directories in place of
+	for deb in "$tmp"/apt/archives/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" |
+			tar -x -C "$tmp/root" --keep-directory-symlink
+	done
+	rm -rf "$tmp"/root/usr/share/{doc,man,locale}
+}
+
+fetch_qemu()
+{
+	local release suite
+
+	read -r release suite < <(awk -v v="$1" '$1 == v { print $2, $3 }' \
+		"$here/../qemu/versions") || die "no such QEMU: $1"
+	if [ ! -d "$cache/qemu-$1" ]; then
+		lock
+		if [ ! -d "$cache/qemu-$1" ]; then
+			unpack_qemu "$release" "$suite"
+			publish "$tmp/root" "qemu-$1"
+		fi
+	fi
+	echo "$cache/qemu-$1"
+}
+
 case ${1-} in
+qemu)
+	fetch_qemu "${2-}"
+	;;
 kernel)
 	fetch_kernel "${2-}"
 	;;
 kver)
 	kver
+	;;
+release)
+	release "${2-}"
 	;;
 source)
 	fetch_source
@@ -194,6 +265,19 @@ source)
 ksft)
 	fetch_61
 	echo "$cache/linux-6.1/tools/testing/selftests"
+	;;
+net)
+	if [ ! -d "$cache/linux-6.1-net" ]; then
+		lock
+		if [ ! -d "$cache/linux-6.1-net" ]; then
+			unpack_source 6.1 "$tmp/src" \
+				tools/testing/selftests/kselftest.h \
+				tools/testing/selftests/kselftest_harness.h \
+				'tools/testing/selftests/net/*.c'
+			publish "$tmp/src" linux-6.1-net
+		fi
+	fi
+	echo "$cache/linux-6.1-net/tools/testing/selftests/net"
 	;;
 checkpatch)
 	fetch_61

@@ -4,11 +4,13 @@
 # Make the virtual machine's root file system, an initramfs:
 #
 #	mkinitramfs.sh -k KERNELTREE -o OUT [-m MODULE.ko] [-r DIR] [-y YNLTREE]
-#		[-s SPEC.yaml] -t TESTDIR
+#		[-s SPEC.yaml] [-p PROGRAMS] -t TESTDIR
 #
 # KERNELTREE is what "fetch.sh kernel" gives; MODULE.ko goes where dkms puts it;
 # DIR is merged into the root (what "make install DESTDIR=" made); TESTDIR
-# becomes /tests; with YNLTREE there are python3 and a command "ynl".
+# becomes /tests; with YNLTREE there are python3 and a command "ynl"; PROGRAMS are
+# wanted as well. Programs and libraries are the machine's, or those in
+# KERNELTREE/sysroot, for another architecture (mksysroot.sh).
 
 set -euo pipefail
 
@@ -16,8 +18,8 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 here=$(dirname "$(readlink -f "$0")")
-kernel='' out='' ko='' merge='' ynl='' spec='' tests=''
-while getopts k:o:m:r:y:s:t: o; do
+kernel='' out='' ko='' merge='' ynl='' spec='' progs='' tests=''
+while getopts k:o:m:r:y:s:p:t: o; do
 	case $o in
 	k) kernel=$OPTARG ;;
 	o) out=$OPTARG ;;
@@ -25,11 +27,14 @@ while getopts k:o:m:r:y:s:t: o; do
 	r) merge=$OPTARG ;;
 	y) ynl=$OPTARG ;;
 	s) spec=$OPTARG ;;
+	p) progs=$OPTARG ;;
 	t) tests=$OPTARG ;;
 	*) exit 1 ;;
 	esac
 done
 kver=$(basename "$kernel"/lib/modules/*)
+sys=
+[ ! -d "$kernel/sysroot" ] || sys=$kernel/sysroot
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
@@ -43,7 +48,7 @@ echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
 echo 'nobody:x:65534:65534:nobody:/:/bin/sh' >>"$root/etc/passwd"
 echo 'root:x:0:' >"$root/etc/group"
 echo '127.0.0.1 localhost vm' >"$root/etc/hosts"
-[ ! -d /etc/iproute2 ] || cp -r /etc/iproute2 "$root/etc/"
+[ ! -d "$sys/etc/iproute2" ] || cp -r "$sys/etc/iproute2" "$root/etc/"
 
 # Loading these is not to make devices.
 mkdir "$root/etc/modprobe.d"
@@ -52,13 +57,14 @@ printf 'options dummy numdummies=0\noptions ifb numifbs=0\n' \
 
 # Programs: busybox for all that a real one does not do better. Nothing that
 # runs others is busybox's: it would run its own ip and timeout.
-cp /bin/busybox "$root/usr/bin/"
+cp "$sys/bin/busybox" "$root/usr/bin/"
 for applet in $(/bin/busybox --list); do
 	[ "$applet" = busybox ] || ln -s busybox "$root/usr/bin/$applet"
 done
+# shellcheck disable=SC2086 # words
 for prog in dash bash env nohup setsid timeout xargs nsenter unshare \
-	ip ss bridge tc genl ethtool kmod; do
-	path=$(PATH=/usr/sbin:/usr/bin command -v "$prog") || continue
+	ip ss bridge tc genl ethtool kmod $progs; do
+	path=$(PATH=$sys/usr/sbin:$sys/usr/bin command -v "$prog") || continue
 	rm -f "$root/usr/bin/$prog"
 	cp -L "$path" "$root/usr/bin/"
 done
@@ -72,13 +78,13 @@ done
 
 if [ -n "$ynl" ]; then
 	py=$(/usr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
-	cp -L /usr/bin/python3 "$root/usr/bin/python3"
+	cp -L "$sys/usr/bin/python3" "$root/usr/bin/python3"
 	mkdir -p "$root$py" "$root/usr/lib/python3/dist-packages"
-	tar -C "$py" -c --exclude=test --exclude=tests --exclude='config-*' \
+	tar -C "$sys$py" -c --exclude=test --exclude=tests --exclude='config-*' \
 		--exclude=idlelib --exclude=lib2to3 --exclude=ensurepip \
 		--exclude=tkinter --exclude=pydoc_data --exclude=distutils \
 		--exclude=dist-packages . | tar -C "$root$py" -x
-	cp -r /usr/lib/python3/dist-packages/{yaml,_yaml} \
+	cp -r "$sys"/usr/lib/python3/dist-packages/{yaml,_yaml} \
 		"$root/usr/lib/python3/dist-packages/"
 	mkdir "$root/ynl"
 	cp -r "$ynl"/* "$root/ynl/"
@@ -101,18 +107,32 @@ elf_files()
 	find "$root/usr/bin" "$root/usr/sbin" "$root/tests" -type f -perm -u=x
 	find "$root/usr" -type f -name '*.so*'
 }
-elf_files | { LD_LIBRARY_PATH="$root/usr/lib" xargs -r ldd 2>/dev/null || true; } |
-	sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\) .*/\1/p' |
-	sort -u |
-	while read -r lib; do
-		case $lib in "$root"/*) continue ;; esac
-		[ ! -e "$root$lib" ] || continue
-		mkdir -p "$root$(dirname "$lib")"
-		cp -L "$lib" "$root$lib"
-	done
-# what pthread_exit() loads by itself
-libgcc=$(find /lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu -name libgcc_s.so.1 -print -quit)
-[ -z "$libgcc" ] || cp -L "$libgcc" "$root/usr/lib/"
+
+libraries()
+{
+	elf_files | { LD_LIBRARY_PATH="$root/usr/lib" xargs -r ldd 2>/dev/null || true; } |
+		sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\) .*/\1/p' |
+		sort -u |
+		while read -r lib; do
+			case $lib in "$root"/*) continue ;; esac
+			[ ! -e "$root$lib" ] || continue
+			mkdir -p "$root$(dirname "$lib")"
+			cp -L "$lib" "$root$lib"
+		done
+	# what pthread_exit() loads by itself
+	libgcc=$(find /lib/x86_64-linux-gnu /usr/lib/x86_64-linux-gnu \
+		-name libgcc_s.so.1 -print -quit)
+	[ -z "$libgcc" ] || cp -L "$libgcc" "$root/usr/lib/"
+}
+
+# ldd cannot ask those of another architecture: all that there are
+all_libraries()
+{
+	(cd "$sys/usr/lib" && find . -maxdepth 2 -name '*.so*' -print0 |
+		tar -c --null -T -) | tar -x -C "$root/usr/lib"
+}
+
+if [ -n "$sys" ]; then all_libraries; else libraries; fi
 
 # Kernel modules: those that tests use, with what they depend on.
 mods="tun tap vhost_net veth bridge dummy ifb macvtap macvlan 8021q nlmon vsock

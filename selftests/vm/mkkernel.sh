@@ -4,11 +4,12 @@
 # Build a kernel for the tests out of Debian's linux-source-6.1, or find it in
 # the cache, and print its release:
 #
-#	mkkernel.sh NAME	with NAME.config (debug, kcsan)
+#	mkkernel.sh NAME	with NAME.config (debug, kcsan, signed)
 #
 # Nothing is in it but what is asked for: by the tests (../config), by the
 # machine (vm.config) and by NAME.config. What was asked for and is not in the
-# result is an error. "fetch.sh kernel RELEASE" tells where it is then, and a
+# result is an error. TRUSTED_KEYS in the environment is a file of certificates, by
+# whose keys modules may be signed. "fetch.sh kernel RELEASE" tells where it is then, and a
 # module is built with KDIR= its lib/modules/RELEASE/build.
 #
 # A kernel is built once for each source, compiler and configuration.
@@ -24,6 +25,7 @@ here=$(dirname "$(readlink -f "$0")")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tapxfer
 name=${1-}
 fragments=("$here/../config" "$here/vm.config" "$here/$name.config")
+keys=${TRUSTED_KEYS:+$(readlink -f "$TRUSTED_KEYS")}
 
 die()
 {
@@ -38,7 +40,7 @@ fi
 archive=$("$here/fetch.sh" source)
 
 # What makes the kernel what it is
-key=$(cat "$archive" "${fragments[@]}" <(gcc --version) "$0" | sha256sum)
+key=$(cat "$archive" "${fragments[@]}" ${keys:+"$keys"} <(gcc --version) "$0" | sha256sum)
 suffix=-$name-${key:0:8}
 
 # The release that is in the cache, if it is.
@@ -74,7 +76,8 @@ configure()
 
 	{
 		scripts/kconfig/merge_config.sh -n "${fragments[@]}" &&
-			scripts/config --set-str LOCALVERSION "$suffix" &&
+			scripts/config --set-str LOCALVERSION "$suffix" \
+				${keys:+--set-str SYSTEM_TRUSTED_KEYS "$keys"} &&
 			make olddefconfig
 	} >"$work/log" 2>&1 ||
 		{ tail -n 20 "$work/log" >&2; die "no configuration"; }

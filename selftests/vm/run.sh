@@ -3,35 +3,45 @@
 #
 # Boot a kernel and run the selftests in it:
 #
-#	run.sh [-d] [-m MODULE.ko] [-k KVER] [-t TOTALS] [-o INITRD]
-#		[-c LOG] [-l "NAME SECONDS [CASE]"]... [TEST...]
-#	run.sh -n [-k KVER]	the names of all of them, as far as it can run them
+#	run.sh [-d | -q | -b] [-m MODULE.ko] [-k KVER] [-t TOTALS] [-o INITRD]
+#		[-x DIR] [-e DIR] [-c LOG] [-l "NAME SECONDS [CASE]"]... [TEST...]
+#	run.sh -n [-b] [-k KVER]	the names of all of them, as far as it can run them
 #
 # All tests and the demo, or those that are named (t_hold, demo.sh). -d runs the
-# demo alone and ends with its verdict. Everything must be built before. -l puts
-# a line into the list as it is. The kernel's log stays in out/, named console.log
-# or LOG. -o boots nothing, and makes the machine's root file system alone.
+# demo alone and ends with its verdict, -q that of two QEMUs. -b leaves out those
+# whose settings say kernels=own: what they test is no different in other kernels.
+# Everything must be built before.
 #
-# VM_APPEND (kernel arguments), VM_MEM and VM_SMP change the machine, VM_KEEP=1
-# keeps its files. VM_SCALE=N says that it is N times slower than usual: all time
+# -l puts a line into the list as it is. The kernel's log stays in out/, named
+# console.log or LOG. KVER may be a series (6.12). -x is mkrefused.sh's directory, and
+# vm_load.sh sees its modules refused; -e is mkksft.sh's, whose tests are run before
+# the module is loaded and after. -o boots nothing, and makes the machine's root file
+# system alone.
+#
+# VM_APPEND (kernel arguments), VM_MEM and VM_SMP change the machine, VM_QEMU names
+# other QEMUs that it shall have (qemu/versions), VM_KEEP=1 keeps its files. VM_SCALE=N says that it is N times slower than usual: all time
 # limits are so many times longer then, those of the tests too.
 
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 top=$(readlink -f "$here/../..")
-demo='' ko=$top/kmod/tapxfer.ko kver='' totals='' initrd='' lines=()
-log=console.log list=
-while getopts dnm:k:t:o:c:l: o; do
+demo='' demo_name='' ko=$top/kmod/tapxfer.ko kver='' totals='' initrd='' lines=()
+log=console.log list='' brief='' refused='' ksft=()
+while getopts dqbnm:k:t:o:c:l:x:e: o; do
 	case $o in
-	d) demo=--demo ;;
+	d) demo=--demo demo_name=demo.sh ;;
+	q) demo=--demo=qemu-demo demo_name=qemu_demo.py ;;
 	m) ko=$OPTARG ;;
 	k) kver=$OPTARG ;;
 	t) totals=$OPTARG ;;
+	b) brief=1 ;;
 	n) list=1 ;;
 	o) initrd=$OPTARG ;;
 	c) log=$OPTARG ;;
 	l) lines+=("$OPTARG") ;;
+	x) refused=$OPTARG ;;
+	e) ksft=("$(readlink -f "$OPTARG")"/*) ;;
 	*) exit 1 ;;
 	esac
 done
@@ -42,14 +52,26 @@ wanted()
 {
 	local needs=
 
+	# large programs are the machine's, which another architecture cannot run
+	[ ! -d "$kernel/sysroot" ] ||
+		! grep -qsE '^(tools|stage)=' "${1%.*}.settings" || return
 	[ ! -f "${1%.*}.settings" ] ||
 		needs=$(sed -n 's/^needs=//p' "${1%.*}.settings")
 	case $needs in
 	'') ;;
 	fault-injection)
 		grep -qsx CONFIG_FAULT_INJECTION_USERCOPY=y "$kernel"/boot/config-* ;;
+	# an emulator in an emulator takes hours in one that looks for faults
+	plain-kernel)
+		! grep -qsE '^CONFIG_K[AC]SAN=y' "$kernel"/boot/config-* ;;
 	*) echo "# run: $1 needs $needs?" >&2 ;;
 	esac
+}
+
+# left_out NAME: by -b
+left_out()
+{
+	[ -n "$brief" ] && grep -qsx 'kernels=own' "${1%.*}.settings"
 }
 
 # A program that was not built is in the list: it counts as failed. What the
@@ -59,7 +81,8 @@ names()
 	local f
 
 	for f in t_*.c t_*.sh t_*.py; do
-		[ ! -f "$f" ] || ! wanted "${f%.c}" || echo "${f%.c}"
+		[ ! -f "$f" ] || ! wanted "${f%.c}" || left_out "${f%.c}" ||
+			echo "${f%.c}"
 	done | sort
 	echo demo.sh
 }
@@ -85,19 +108,27 @@ mkdir -p "$stage/usr/sbin"
 for dir in lib tapxfer; do
 	make -s -C "$top/tools/$dir" install DESTDIR="$stage" PREFIX=/usr \
 		>"$work/install.log" 2>&1 ||
-		{ cat "$work/install.log"; echo "# run: cannot install tools/$dir"; }
+		{ cat "$work/install.log"; echo "run: cannot install tools/$dir"; exit 1; } >&2
 done
-for f in Documentation/netlink/specs/tapxfer.yaml include/uapi/linux/tapxfer.h; do
+for f in Documentation/netlink/specs/tapxfer.yaml Documentation/guide.rst \
+	include/uapi/linux/tapxfer.h; do
 	install -D -m 644 "$top/$f" "$stage/$f" || true
 done
 
+# Without what a debugger reads they are a third of the size, which the machine has
+# to unpack. Scripts, and programs for another machine, are as they are.
 tests=$work/tests
 mkdir -p "$tests/lib"
-for f in t_* demo* *.sh *.py *.settings settings lib/*.sh lib/*.py; do
+for f in t_* demo* qemu_demo* *.sh *.py *.settings settings lib/*.sh lib/*.py; do
 	case $f in *.c | *.o) continue ;; esac
-	[ ! -f "$f" ] || cp "$f" "$tests/$f"
+	[ ! -f "$f" ] || strip -g -o "$tests/$f" "$f" 2>/dev/null ||
+		cp "$f" "$tests/$f"
 done
 cp "$here"/vm_*.sh "$tests/"
+mkdir "$tests/examples"
+for f in "$top"/tools/examples/build/*-source "$top"/tools/examples/build/*-target; do
+	[ ! -x "$f" ] || cp "$f" "$tests/examples/"
+done
 
 # line NAME: a test with its timeout, from NAME.settings or settings
 line()
@@ -110,10 +141,20 @@ line()
 	echo "$1 $((secs * scale))"
 }
 
+for f in "${ksft[@]}"; do
+	cp "$f" "$tests/"
+	printf '#!/bin/sh\nmodprobe tun\nexec ./%s\n' "${f##*/}" \
+		>"$tests/${f##*/}_before"
+	chmod +x "$tests/${f##*/}_before"
+done
+[ -z "$refused" ] || cp "$refused"/refused_*.ko "$tests/"
+
 {
+	for f in "${ksft[@]}"; do line "${f##*/}_before"; done
 	echo "vm_load.sh $((30 * scale))"
+	for f in "${ksft[@]}"; do line "${f##*/}"; done
 	if [ -n "$demo" ]; then
-		line demo.sh
+		line "$demo_name"
 	elif [ $# -gt 0 ] || [ ${#lines[@]} -gt 0 ]; then
 		for t; do line "$t"; done
 		[ ${#lines[@]} = 0 ] || printf '%s\n' "${lines[@]}"
@@ -123,12 +164,29 @@ line()
 	echo "vm_leaks.sh $((120 * scale))"
 } >"$tests/.list"
 
+# Tests whose settings say so run a VM of their own.
+while read -r t _; do
+	if grep -qsx 'stage=qemu' "${t%.*}.settings"; then
+		# shellcheck disable=SC2086 # words
+		../selftests/qemu/stage.sh "$kernel" "$stage" qemu_guest \
+			qemu_peer ${VM_QEMU-}
+		break
+	fi
+done <"$tests/.list"
+
 # Python is half of it, and takes its time to unpack: only for those that use it.
 ynl=
-! grep -q '^t_.*\.\(sh\|py\) ' "$tests/.list" || ynl=$("$here/fetch.sh" ynl)
+! grep -q '\.py \|^t_.*\.sh ' "$tests/.list" || ynl=$("$here/fetch.sh" ynl)
+
+! grep -qE '^(t_)?bench' "$tests/.list" || cp bench/bench "$tests/"
+
+# Large programs, for those alone that name them in their settings.
+tools=$(while read -r t _; do
+	[ ! -f "${t%.*}.settings" ] || sed -n 's/^tools=//p' "${t%.*}.settings"
+done <"$tests/.list")
 
 "$here/mkinitramfs.sh" -k "$kernel" -o "$work/initrd" -m "$ko" -r "$stage" \
-	${ynl:+-y "$ynl"} -s "$spec" -t "$tests"
+	${ynl:+-y "$ynl"} ${tools:+-p "$tools"} -s "$spec" -t "$tests"
 if [ -n "$initrd" ]; then
 	mv "$work/initrd" "$initrd"
 	exit

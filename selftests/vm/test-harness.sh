@@ -160,6 +160,29 @@ fresh "$good"
 printf '[ 1.0] %s\n' 'BUG: KASAN: double-free' 'vm: begin u 1' 'WARNING: CPU: 0' >>"$work/console"
 judged "a kernel that said two things" 3 2 "kernel, in u: [ 1.0] WARNING" 2
 
+# What only an emulator does to a kernel that boots is no verdict, but for a kernel
+# to which it happens each time.
+fresh "$good"
+mv "$work/tests" "$work/late"
+: >"$work/tests"
+echo "[ 1.0] Oops: int3: 0000 [#1] SMP NOPTI" >"$work/oops"
+cp "$work/oops" "$work/console"
+echo "[ -e $work/again ] && cat $work/late && echo fine >$work/console; : >$work/again" >"$work/life"
+judged "a kernel that the emulator broke is booted again" 4 0 "4 passed, 0 failed"
+rm "$work/totals"
+echo "echo >>$work/boots" >"$work/life"
+cp "$work/oops" "$work/console"
+judged "not for ever" 0 3 "kernel, in boot: [ 1.0] Oops: int3" 2
+[ "$(wc -l <"$work/boots")" = 3 ]
+result $? "three times"
+fresh "$good"
+cat "$work/oops" >>"$work/console"
+rm -f "$work/boots"
+echo "echo >>$work/boots" >"$work/life"
+judged "nor once a test has begun" 3 1 "kernel, in t: [ 1.0] Oops: int3" 1
+[ "$(wc -l <"$work/boots")" = 1 ]
+result $? "once"
+
 # Races of the kernel's own are told, and are no failure.
 race()
 {
@@ -199,7 +222,7 @@ demo()
 {
 	local rc=0
 
-	fake --demo || rc=$?
+	fake "--demo${4-}" || rc=$?
 	[ $rc = "$2" ] && [[ $(tail -n 1 "$work/out") == "$3"* ]]
 	result $? "$1"
 }
@@ -218,6 +241,11 @@ demo "the demo passes but exits with 1" 1 "demo: FAIL"
 fresh 'a table'
 sed -i 's/\bt\b/demo.sh/' "$work/list" "$work/tests"
 demo "the demo has no verdict" 1 "demo: FAIL"
+fresh 'a table\nqemu-demo: PASS lost=0'
+sed -i 's/\bt\b/qemu_demo.py/' "$work/list" "$work/tests"
+demo "another demo passes" 0 "qemu-demo: PASS lost=0" =qemu-demo
+echo "[ 1.0] WARNING: CPU: 0" >>"$work/console"
+demo "another demo passes but the kernel complains" 1 "qemu-demo: FAIL" =qemu-demo
 
 # make check cannot go on without its cache: that is a failure and no silence.
 XDG_CACHE_HOME=/dev/null "$here/check.sh" >"$work/out" 2>&1
@@ -233,7 +261,7 @@ cp "$here"/{check-debug,mkmodule}.sh "$dbg"
 printf '#!/bin/sh\n' >"$dbg/deps.sh"
 printf '#!/bin/sh\necho test\n' >"$dbg/mkkernel.sh"
 printf '#!/bin/sh\necho %s/kernel\n' "$work" >"$dbg/fetch.sh"
-printf '.PHONY: modules lib cli selftests\nmodules lib cli selftests:\n' |
+printf '.PHONY: modules lib cli examples selftests\nmodules lib cli examples selftests:\n' |
 	tee "$kdir/Makefile" >"$work/debug/Makefile"
 cat >"$dbg/run.sh" <<'END'
 #!/bin/bash
@@ -258,14 +286,81 @@ debugged()
 		[ "$(tail -n 2 "$work/out")" = "kernel: $5"$'\n'"$3 passed, $4 failed" ]
 	result $? "make check-debug: $1"
 }
-debugged "all is well" "5 0 0" 24 0 clean
-debugged "a machine has a failure" "4 1 0" 23 1 clean
-debugged "a machine's kernel complains" "4 2 2" 23 2 "2 reports"
-debugged "a machine says nothing" "" 19 1 "1 reports"
+debugged "all is well" "5 0 0" 25 0 clean
+debugged "a machine has a failure" "4 1 0" 24 1 clean
+debugged "a machine's kernel complains" "4 2 2" 24 2 "2 reports"
+debugged "a machine says nothing" "" 20 1 "1 reports"
 printf '#!/bin/sh\nexit 1\n' >"$dbg/mkkernel.sh"
 "$dbg/check-debug.sh" >"$work/out" 2>&1
 [ $? = 1 ] && [ "$(tail -n 2 "$work/out")" = $'kernel: 1 reports\n0 passed, 1 failed' ]
 result $? "make check-debug that comes to no end"
+
+# make check-kernels does so with kernels, and these stand in for what it calls.
+krn=$work/kernels/selftests/vm
+mkdir -p "$krn" "$work"/kernels/{Documentation,include,tools/lib,tools/tapxfer}
+cp "$here/check-kernels.sh" "$krn"
+printf '# comment\n5.10\ta b c\n7.2\ta b c\n' >"$krn/series"
+printf '#!/bin/sh\n' | tee "$krn/deps.sh" >"$krn/mkrefused.sh"
+printf '#!/bin/sh\necho 6.1.0-test-arm64\n' >"$krn/mksysroot.sh"
+cat >"$krn/mkksft.sh" <<'END'
+#!/bin/sh
+mkdir -p "$1"
+END
+cat >"$krn/fetch.sh" <<'END'
+#!/bin/sh
+[ "$2" = "$LACKS" ] || echo "$2.0-test"
+END
+cat >"$krn/mkmodule.sh" <<'END'
+#!/bin/sh
+mkdir -p "$2/kmod"
+case $1-$3 in $FAILS) exit 1 ;; $WARNS) echo warning: x ;; esac
+echo "module of $1" >"$2/kmod/tapxfer.ko"
+END
+cat >"$krn/run.sh" <<'END'
+#!/bin/bash
+while getopts bm:k:t:x:e:c: o; do declare "$o=$OPTARG"; done
+[ "$(cat "$m")" = "module of $k" ] || exit
+case $k in
+5.10.0-test) echo "5 0 0" >"$t" ;;
+7.2.0-test) [ -z "$SAYS" ] || echo "$SAYS" >"$t" ;;
+*) [[ $0 != */arm64/* ]] || echo "4 0 0" >"$t" ;;
+esac
+END
+printf '.PHONY: clean lib cli selftests\nclean lib cli selftests:\n' |
+	tee "$work"/kernels/{,tools/lib/,tools/tapxfer/,selftests/}Makefile \
+		>"$work/kernels/dkms.conf"
+chmod +x "$krn"/*.sh
+
+# kernels NAME LACKS FAILS WARNS SAYS PASSED FAILED THAT-KERNEL-IN-THE-TABLE
+kernels()
+{
+	local rc=0
+
+	LACKS=$2 FAILS=$3 WARNS=$4 SAYS=$5 "$krn/check-kernels.sh" \
+		>"$work/out" 2>&1 </dev/null || rc=$?
+	[ $rc = $(($7 > 0)) ] &&
+		[ "$(tail -n 1 "$work/out")" = "$6 passed, $7 failed" ] &&
+		[ "$(tail -n 5 "$work/out" | grep -c '^# 5.10.0-test  *ok  *ok  *5  *0 ')" = 1 ] &&
+		tail -n 4 "$work/out" | grep -qE "^# $8" &&
+		tail -n 3 "$work/out" | grep -q "^# 6.1.0-test-arm64  *ok  *ok  *4  *0 "
+	result $? "make check-kernels: $1"
+}
+kernels "all is well" - - - "6 0 0" 33 0 "7.2.0-test +ok +ok +6 +0 "
+kernels "a test fails" - - - "5 1 0" 32 1 "7.2.0-test +ok +ok +5 +1 "
+kernels "a build that warns" - - 7.2.0-test-W=1 "6 0 0" 32 1 "7.2.0-test +FAILED +ok +6 +0 "
+kernels "sparse finds something" - - 7.2.0-test-C=2 "6 0 0" 32 1 "7.2.0-test +ok +FAILED +6 +0 "
+kernels "a build that fails" - 7.2.0-test-W=1 - "6 0 0" 25 2 "7.2.0-test +FAILED +ok +0 +0 "
+kernels "a machine says nothing" - - - "" 26 1 "7.2.0-test +ok +ok +0 +0 "
+kernels "a kernel that is not to be had" 7.2 - - "6 0 0" 23 1 "7.2 +none"
+
+# And of another kernel's tests those alone may be left out that say so.
+"$here/run.sh" -n | sort >"$work/all"
+"$here/run.sh" -n -b | sort >"$work/brief"
+own=$(cd "$here/.." && grep -lx kernels=own ./*.settings | sed 's,^\./,,; s,\.settings$,,' | sort)
+comm -23 "$work/all" "$work/brief" | sed 's/\..*//' | sort >"$work/out"
+comm -13 "$work/all" "$work/brief" >>"$work/out"
+[ -n "$own" ] && [ "$(cat "$work/out")" = "$own" ]
+result $? "run.sh -b: what is left out says so"
 
 # A real machine. The crash comes last, so one boot shows it all.
 mkdir "$work/real"

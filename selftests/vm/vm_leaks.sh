@@ -80,6 +80,18 @@ no_kmemleak()
 	[ ! -s /tmp/leaks ]
 }
 
+tun_users()
+{
+	local fd pid
+
+	for fd in /proc/[0-9]*/fd/*; do
+		[ "$(readlink "$fd")" = /dev/net/tun ] || continue
+		pid=${fd#/proc/}
+		echo "$fd: $(tr '\0' ' ' <"/proc/${pid%%/*}/cmdline" | cut -c 1-200)"
+	done
+	ps -ef
+}
+
 kmemleak=/sys/kernel/debug/kmemleak
 
 echo "TAP version 13"
@@ -122,7 +134,7 @@ result $? "rmmod tapxfer"
 ! grep -q '^tun ' /proc/modules ||
 	{ until_true unused tun; timeout $((20 * scale)) rmmod tun; }
 r=$?
-[ $r = 0 ] || grep '^tun' /proc/modules | sed 's/^/# /'
+[ $r = 0 ] || { grep '^tun' /proc/modules; tun_users; } | sed 's/^/# /'
 result $r "rmmod tun"
 
 until_true files_near

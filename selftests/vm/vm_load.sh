@@ -19,10 +19,47 @@ result()
 }
 
 echo "TAP version 13"
-echo "1..4"
+if [ -f refused_tun.ko ]; then echo "1..15"; else echo "1..4"; fi
 
 [ ! -e /sys/module/tapxfer ]
 result $? "module is not loaded at boot"
+
+# refused NAME TEXT: a module built for another kernel, see mkrefused.sh
+refused()
+{
+	dmesg -c >/dev/null
+	! insmod "refused_$1.ko" 2>/tmp/refused && [ ! -e /sys/module/tapxfer ]
+	result $? "a module for another kernel ($1) is not loaded"
+	sed 's/^/# /' /tmp/refused
+	dmesg | grep -q "tapxfer: not for this kernel, whose $2"
+	result $? "and says why"
+}
+
+if [ -f refused_tun.ko ]; then
+	modprobe tun
+	for what in ring size unconsume; do
+		refused $what "rings differ: "
+	done
+	refused tun "tun driver differs"
+
+	# where it has seen no tun file at load, it does with the first one
+	dmesg -c >/dev/null
+	mv /dev/net/tun /dev/net/tun.away
+	insmod refused_tun.ko
+	result $? "without a /dev/net/tun, one is loaded"
+	mv /dev/net/tun.away /dev/net/tun
+	ip tuntap add refused0 mode tap multi_queue
+	tapxfer prepare refused0 --fds 7 --token-out /run/token \
+		7<>/dev/net/tun >/tmp/refused 2>&1
+	[ $? = 2 ] && grep -q "tun driver is not one that the module knows" /tmp/refused
+	r=$?
+	sed 's/^/# /' /tmp/refused
+	result $r "and refuses the first handover"
+	dmesg | grep -q "tapxfer: not for this kernel, whose tun driver differs"
+	result $? "and says why"
+	ip link del refused0
+	rmmod tapxfer
+fi
 
 genl ctrl get name tapxfer >/tmp/family 2>&1
 r=$?
