@@ -48,6 +48,19 @@ case $image in
 	;;
 esac
 
+# The lock is the machine's until it is gone.
+slot()
+{
+	[ -n "${VM_SLOTS-}" ] || return 0
+	while sleep 1; do
+		for i in $(seq "$VM_SLOTS"); do
+			exec 9>"${TMPDIR:-/tmp}/.tapxfer-vm.$i"
+			! flock -n 9 || return 0
+		done
+	done
+}
+slot
+
 exec "$here/judge" --console "$console" --scale "$scale" "$@" \
 	-nodefaults -no-user-config -display none -no-reboot \
 	-accel tcg,thread=multi -smp "${VM_SMP:-2}" -m "${VM_MEM:-3G}" \

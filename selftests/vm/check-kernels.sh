@@ -24,6 +24,8 @@ unset MAKEFLAGS MFLAGS MAKEOVERRIDES ARCH
 brief=
 if [ "${1-}" = -b ]; then
 	brief=-b
+	# use of freed memory is looked for in the machine's own kernel
+	export VM_APPEND=${VM_APPEND-}
 	shift
 fi
 

@@ -3,14 +3,14 @@
 #
 # Boot a kernel and run the selftests in it:
 #
-#	run.sh [-d | -q | -b] [-m MODULE.ko] [-k KVER] [-t TOTALS] [-o INITRD]
+#	run.sh [-d | -q | -b | -B] [-m MODULE.ko] [-k KVER] [-t TOTALS] [-o INITRD]
 #		[-x DIR] [-e DIR] [-c LOG] [-l "NAME SECONDS [CASE]"]... [TEST...]
-#	run.sh -n [-b] [-k KVER]	the names of all of them, as far as it can run them
+#	run.sh -n [-b | -B] [-k KVER]	the names of all of them, as far as it can run them
 #
 # All tests and the demo, or those that are named (t_hold, demo.sh). -d runs the
 # demo alone and ends with its verdict, -q that of two QEMUs. -b leaves out those
 # whose settings say kernels=own: what they test is no different in other kernels.
-# Everything must be built before.
+# -B runs just these. Everything must be built before.
 #
 # -l puts a line into the list as it is. The kernel's log stays in out/, named
 # console.log or LOG. KVER may be a series (6.12). -x is mkrefused.sh's directory, and
@@ -19,23 +19,25 @@
 # system alone.
 #
 # VM_APPEND (kernel arguments), VM_MEM and VM_SMP change the machine, VM_QEMU names
-# other QEMUs that it shall have (qemu/versions), VM_KEEP=1 keeps its files. VM_SCALE=N says that it is N times slower than usual: all time
-# limits are so many times longer then, those of the tests too.
+# other QEMUs that it shall have (qemu/versions), VM_KEEP=1 keeps its files. VM_SCALE=N
+# says that it is N times slower than usual: all time limits are so many times longer
+# then, those of the tests too. With VM_SLOTS=N no more than N machines run at a time.
 
 set -euo pipefail
 
 here=$(dirname "$(readlink -f "$0")")
 top=$(readlink -f "$here/../..")
 demo='' demo_name='' ko=$top/kmod/tapxfer.ko kver='' totals='' initrd='' lines=()
-log=console.log list='' brief='' refused='' ksft=()
-while getopts dqbnm:k:t:o:c:l:x:e: o; do
+log=console.log list='' part=all refused='' ksft=()
+while getopts dqbBnm:k:t:o:c:l:x:e: o; do
 	case $o in
 	d) demo=--demo demo_name=demo.sh ;;
 	q) demo=--demo=qemu-demo demo_name=qemu_demo.py ;;
 	m) ko=$OPTARG ;;
 	k) kver=$OPTARG ;;
 	t) totals=$OPTARG ;;
-	b) brief=1 ;;
+	b) part=kernels ;;
+	B) part=own ;;
 	n) list=1 ;;
 	o) initrd=$OPTARG ;;
 	c) log=$OPTARG ;;
@@ -68,10 +70,14 @@ wanted()
 	esac
 }
 
-# left_out NAME: by -b
+# left_out NAME: by -b or -B
 left_out()
 {
-	[ -n "$brief" ] && grep -qsx 'kernels=own' "${1%.*}.settings"
+	case $part in
+	kernels) grep -qsx 'kernels=own' "${1%.*}.settings" ;;
+	own) ! grep -qsx 'kernels=own' "${1%.*}.settings" ;;
+	*) false ;;
+	esac
 }
 
 # A program that was not built is in the list: it counts as failed. What the
@@ -84,7 +90,7 @@ names()
 		[ ! -f "$f" ] || ! wanted "${f%.c}" || left_out "${f%.c}" ||
 			echo "${f%.c}"
 	done | sort
-	echo demo.sh
+	[ $part = own ] || echo demo.sh
 }
 kernel=$("$here/fetch.sh" kernel "$kver")
 cd "$top/selftests"
@@ -193,8 +199,8 @@ if [ -n "$initrd" ]; then
 fi
 
 # What uses memory after it is freed, or beyond its end, is told; at a price that
-# the demo's packets need not pay.
-[ -n "$demo" ] || export VM_APPEND="${VM_APPEND-slub_debug=FZP}"
+# the demo's packets need not pay, nor tests that are not of the module.
+[ -n "$demo" ] || [ $part = own ] || export VM_APPEND="${VM_APPEND-slub_debug=FZP}"
 
 rc=0
 "$here/boot.sh" "$kernel" "$work/initrd" "$work/console.log" \

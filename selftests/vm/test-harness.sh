@@ -361,6 +361,8 @@ comm -23 "$work/all" "$work/brief" | sed 's/\..*//' | sort >"$work/out"
 comm -13 "$work/all" "$work/brief" >>"$work/out"
 [ -n "$own" ] && [ "$(cat "$work/out")" = "$own" ]
 result $? "run.sh -b: what is left out says so"
+"$here/run.sh" -n -B | sort | sort -m - "$work/brief" | diff "$work/all" - >"$work/out"
+result $? "run.sh -b and -B: each test is in one of the two"
 
 # A real machine. The crash comes last, so one boot shows it all.
 mkdir "$work/real"
