@@ -185,10 +185,13 @@ static void handover_let_go(struct tapxfer_handover *ho)
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		struct tapxfer_queue *q = &ho->ho_queues[i];
 
+		struct file *file = q->q_file;
+
 		tapxfer_ring_free(&q->q_ring);
-		if (q->q_file)
-			fput(q->q_file);
-		q->q_file = NULL;
+		/* Who counts references must not miss one that we still have. */
+		WRITE_ONCE(q->q_file, NULL);
+		if (file)
+			fput(file);
 	}
 	tapxfer_budget_release(&ho->ho_budget);
 	tapxfer_handover_put_dev(ho);
@@ -292,6 +295,33 @@ struct tapxfer_handover *tapxfer_handover_on(const struct net_device *dev)
 struct tapxfer_handover *tapxfer_handover_of(const struct net_device *dev)
 {
 	return handover_of(dev, false);
+}
+
+/**
+ * tapxfer_handover_pins - references to a queue's file that other handovers have
+ * @q: the queue
+ *
+ * Those of the same device, which drain: while its guest has not read what was
+ * held, the device can be handed over again.
+ *
+ * Context: under ho_lock. Of a moment, as file_count() is.
+ */
+unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q)
+{
+	const struct net_device *dev = q->q_ho->ho_dev;
+	const struct tapxfer_handover *ho;
+	unsigned int i, pins = 0;
+
+	rcu_read_lock();
+	hash_for_each_possible_rcu(handovers_by_dev, ho, ho_dev_node,
+				   (unsigned long)dev) {
+		if (ho == q->q_ho || READ_ONCE(ho->ho_dev) != dev)
+			continue;
+		for (i = 0; i < ho->ho_nqueues; i++)
+			pins += READ_ONCE(ho->ho_queues[i].q_file) == q->q_file;
+	}
+	rcu_read_unlock();
+	return pins;
 }
 
 /**

@@ -21,10 +21,11 @@
  * A file counts its references and does not know their owners. Some of them are
  * known to be the claimant's: the descriptors in its table, and the polls, reads
  * and writes that its threads sleep in, which have references of their own. The
- * handover has one. What is left is somebody else's: another process's
- * descriptor, a vhost backend (two), a message on its way through a UNIX socket;
- * or the claimant's own in a shape that cannot be told from others (io_uring's
- * requests and fixed files, AIO): then thaw shared.
+ * handover has one, and so has each earlier one of the device that drains. What is
+ * left is somebody else's: another process's descriptor, a vhost backend (two), a
+ * message on its way through a UNIX socket; or the claimant's own in a shape that
+ * cannot be told from others (io_uring's requests and fixed files, AIO): then thaw
+ * shared.
  *
  * A sleeping poll is an entry in the socket's wait queue. Its wake function is
  * the core's own and has no name that a module could use: a poll of ours, which
@@ -203,7 +204,8 @@ int tapxfer_holders_count(struct tapxfer_handover *ho,
 		/* Their locks are for what there is to be told apart. */
 		if (others > 0)
 			others -= holders_polls(q, ho->ho_claimant) +
-				  holders_sleepers(q, ho->ho_claimant);
+				  holders_sleepers(q, ho->ho_claimant) +
+				  tapxfer_handover_pins(q);
 		q->q_others = max(others, 0L);
 	}
 	return 0;

@@ -511,6 +511,7 @@ void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 			   unsigned long scratch,
 			   struct netlink_ext_ack *extack);
+unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q);
 void tapxfer_handover_done_locked(struct tapxfer_handover *ho);
 void tapxfer_handover_done(struct tapxfer_handover *ho);
 int tapxfer_handover_check_live(struct tapxfer_handover *ho,
