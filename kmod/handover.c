@@ -489,6 +489,7 @@ int tapxfer_check_queues(struct tapxfer_handover *ho,
 	int err;
 
 	err = tapxfer_dev_counts(ho->ho_dev, ho->ho_info, &enabled, &detached);
+	ho->ho_detached = detached;
 	return tapxfer_check_count(ho, err, enabled + detached, extack);
 }
 

@@ -309,6 +309,7 @@ struct tapxfer_seen {
  *	one has ended the handover
  * @ho_busy: a command is under way
  * @ho_aborting: it is an abort, which the deadline may have to bring to its end
+ * @ho_detached: queues that were detached when the rings were parked
  * @ho_scratch: the caller's memory that the command may use, or 0; its own affair
  * @ho_dev: the device, with a reference; NULL once it is gone
  * @ho_dev_tracker: of that reference
@@ -353,6 +354,7 @@ struct tapxfer_handover {
 	struct sk_buff		*ho_answer;
 	bool			ho_busy;
 	bool			ho_aborting;
+	unsigned int		ho_detached;
 	unsigned long		ho_scratch;
 	struct net_device	*ho_dev;
 	netdevice_tracker	ho_dev_tracker;

@@ -82,24 +82,17 @@ static int freeze_raise(struct tapxfer_handover *ho,
 	return err;
 }
 
-/* Hardly anybody attaches or detaches one from here on: so many are, @detached. */
-static int freeze_close(struct tapxfer_handover *ho, unsigned int *detached,
+static int freeze_close(struct tapxfer_handover *ho,
 			struct netlink_ext_ack *extack)
 {
-	unsigned int i, enabled;
+	unsigned int i;
 	int err;
 
-	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
 	for (i = 0; !err && i < ho->ho_nqueues; i++)
 		tapxfer_queue_close(&ho->ho_queues[i]);
-	/* Then each has to be asked. */
-	if (!err && tapxfer_dev_counts(ho->ho_dev, ho->ho_info, &enabled,
-				       detached))
-		*detached = ho->ho_nqueues;
 	mutex_unlock(&ho->ho_lock);
-	rtnl_unlock();
 	return err;
 }
 
@@ -125,9 +118,9 @@ static void freeze_undo(struct tapxfer_handover *ho)
 
 /*
  * Ask the files; not under ho_lock, since tun takes rtnl. Where no queue is
- * detached there is nothing to be asked of each.
+ * detached there is nothing to be asked of @each.
  */
-static int freeze_export(struct tapxfer_handover *ho, unsigned int detached,
+static int freeze_export(struct tapxfer_handover *ho, bool each,
 			 struct tapxfer_dev_state *st,
 			 struct netlink_ext_ack *extack)
 {
@@ -144,7 +137,7 @@ static int freeze_export(struct tapxfer_handover *ho, unsigned int detached,
 	for (i = 0; !err && i < ho->ho_nqueues; i++) {
 		struct tapxfer_queue *q = &ho->ho_queues[i];
 
-		if (detached)
+		if (each)
 			err = tapxfer_probe_flags(q->q_file, &scratch, &flags);
 		q->q_detached = flags & IFF_DETACH_QUEUE;
 		q->q_nonblock = q->q_file->f_flags & O_NONBLOCK;
@@ -163,23 +156,13 @@ static int freeze_export(struct tapxfer_handover *ho, unsigned int detached,
 	return over ?: err;
 }
 
-/*
- * Not all that attaches or detaches a queue was waited for: who called the driver
- * before the prepare is not counted, and may have stalled in its memory since.
- */
-static int freeze_check_detached(const struct tapxfer_handover *ho,
-				 const struct tapxfer_dev_state *st,
-				 struct netlink_ext_ack *extack)
+static unsigned int freeze_detached(const struct tapxfer_handover *ho)
 {
 	unsigned int i, detached = 0;
 
 	for (i = 0; i < ho->ho_nqueues; i++)
 		detached += ho->ho_queues[i].q_detached;
-	if (detached == st->num_detached)
-		return 0;
-	NL_SET_ERR_MSG(extack,
-		       "a queue was attached or detached meanwhile, freeze again");
-	return -EAGAIN;
+	return detached;
 }
 
 /* What the device tells, and whether these are the queues that were asked. */
@@ -192,7 +175,9 @@ static int freeze_check(struct tapxfer_handover *ho,
 	err = tapxfer_dev_state(ho->ho_dev, ho->ho_info, st);
 	err = tapxfer_check_count(ho, err, st->num_queues + st->num_detached,
 				  extack);
-	return err ?: freeze_check_detached(ho, st, extack);
+	if (!err && st->num_detached != freeze_detached(ho))
+		err = -EAGAIN;
+	return err;
 }
 
 static int freeze_commit(struct tapxfer_handover *ho,
@@ -219,6 +204,34 @@ static int freeze_commit(struct tapxfer_handover *ho,
 	return err;
 }
 
+/*
+ * Not all that attaches or detaches a queue was waited for: who called the driver
+ * before the prepare is not counted, and may have stalled in its memory since.
+ */
+static int freeze_look(struct tapxfer_handover *ho,
+		       struct netlink_ext_ack *extack)
+{
+	bool each = ho->ho_detached;
+	int err;
+
+	for (;;) {
+		struct tapxfer_dev_state st = {};
+
+		err = freeze_export(ho, each, &st, extack);
+		if (!err)
+			err = freeze_commit(ho, &st, extack);
+		if (err != -EAGAIN)
+			return err;
+		if (each)
+			break;
+		/* One was detached since the hold. */
+		each = true;
+	}
+	NL_SET_ERR_MSG(extack,
+		       "a queue was attached or detached meanwhile, freeze again");
+	return err;
+}
+
 /**
  * tapxfer_freeze - close the write side of a holding handover, take its state
  * @ho: the handover, its command begun
@@ -232,8 +245,6 @@ static int freeze_commit(struct tapxfer_handover *ho,
 int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack)
 {
-	struct tapxfer_dev_state st = {};
-	unsigned int detached = 0;
 	int err;
 
 	err = freeze_raise(ho, extack);
@@ -248,11 +259,9 @@ int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		NL_SET_ERR_MSG(extack,
 			       "a signal came while waiting for writes in flight");
 	else
-		err = freeze_close(ho, &detached, extack);
+		err = freeze_close(ho, extack);
 	if (!err)
-		err = freeze_export(ho, detached, &st, extack);
-	if (!err)
-		err = freeze_commit(ho, &st, extack);
+		err = freeze_look(ho, extack);
 	if (err)
 		freeze_undo(ho);
 	return err;

@@ -338,6 +338,24 @@ TEST_F(changed, a_queue_detached_or_attached_before_the_freeze_is_told_right)
 	EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
 }
 
+/* When the rings were parked there was none. */
+TEST_F(changed, the_first_queue_detached_since_the_hold_is_told)
+{
+	int q;
+
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_HOLDING, 0,
+				0));
+	ASSERT_EQ(0, tap_detach(self->tap.fds[2], true));
+	ASSERT_EQ(0, xfer_freeze(&self->x));
+	for (q = 0; q < 4; q++)
+		EXPECT_EQ(q == 2, xfer_queue_u64(&self->x, q,
+						 TAPXFER_A_QUEUE_DETACHED));
+	EXPECT_EQ(1, xfer_dev_u64(&self->x, TAPXFER_A_DEV_NUM_DETACHED));
+	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	ASSERT_EQ(0, xfer_finish(&self->x));
+	EXPECT_EQ(0, tap_detach(self->tap.fds[2], false));
+}
+
 /* Its ring would neither be held nor handed over. */
 TEST_F(changed, a_queue_opened_since_the_prepare_stops_the_hold)
 {
