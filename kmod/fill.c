@@ -78,6 +78,20 @@ size_t tapxfer_fill_state_size(unsigned int nqueues, bool fds)
 }
 
 /**
+ * tapxfer_fill_brief_size - the same in short
+ * @nfds: number of descriptors
+ *
+ * Return: bytes, the generic netlink header not counted.
+ */
+size_t tapxfer_fill_brief_size(unsigned int nfds)
+{
+	/* id, ifindex, state, num-queues, violated */
+	return 5 * nla_total_size(sizeof(u32)) + nla_total_size(IFNAMSIZ) +
+	       nla_total_size(TAPXFER_TOKEN_LEN) +
+	       nla_total_size(nfds * sizeof(s32));
+}
+
+/**
  * tapxfer_reply_alloc - memory for a reply
  * @size: room for attributes, bytes
  *
@@ -422,6 +436,26 @@ int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
 	    (has_export(ho) && fill_export(skb, ho)) ||
 	    fill_queues(skb, ho, fds, false, &held) ||
 	    fill_u64(skb, TAPXFER_A_HANDOVER_HELD, held))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
+ * tapxfer_fill_brief - the same for who has the state, or will ask for it
+ * @skb: message to append to
+ * @ho: the handover
+ * @fds: the claimant's descriptors, or NULL
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_brief(struct sk_buff *skb, struct tapxfer_handover *ho,
+		       const int *fds)
+{
+	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_NUM_QUEUES, ho->ho_nqueues) ||
+	    fill_violated(skb, ho) ||
+	    (fds && nla_put(skb, TAPXFER_A_HANDOVER_FDS,
+			    ho->ho_nqueues * sizeof(*fds), fds)))
 		return -EMSGSIZE;
 	return 0;
 }

@@ -456,10 +456,13 @@ void tapxfer_reply_free(struct tapxfer_reply *r);
 size_t tapxfer_fill_size(unsigned int nqueues);
 size_t tapxfer_fill_step_size(void);
 size_t tapxfer_fill_state_size(unsigned int nqueues, bool fds);
+size_t tapxfer_fill_brief_size(unsigned int nfds);
 int tapxfer_fill_dev(struct sk_buff *skb, const struct tapxfer_dev_state *st);
 int tapxfer_fill_begun(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       bool token);
 int tapxfer_fill_state(struct sk_buff *skb, struct tapxfer_handover *ho,
+		       const int *fds);
+int tapxfer_fill_brief(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds);
 int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
@@ -508,12 +511,12 @@ struct tapxfer_handover *tapxfer_handover_on(const struct net_device *dev);
 struct tapxfer_handover *tapxfer_handover_of(const struct net_device *dev);
 u64 tapxfer_handover_held(const struct tapxfer_handover *ho);
 u64 tapxfer_handover_delivered(const struct tapxfer_handover *ho);
+unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q);
 bool tapxfer_handover_is_last(const struct tapxfer_handover *ho);
 void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 			   unsigned long scratch,
 			   struct netlink_ext_ack *extack);
-unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q);
 void tapxfer_handover_done_locked(struct tapxfer_handover *ho);
 void tapxfer_handover_done(struct tapxfer_handover *ho);
 int tapxfer_handover_check_live(struct tapxfer_handover *ho,

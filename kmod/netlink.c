@@ -31,9 +31,11 @@ static const struct nla_policy go_on_policy[] = {
 static const struct nla_policy claim_policy[] = {
 	[TAPXFER_A_HANDOVER_ID]		= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_TOKEN]	= NLA_POLICY_EXACT_LEN(TAPXFER_TOKEN_LEN),
+	[TAPXFER_A_HANDOVER_NUM_QUEUES]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_NO_FDS]	= { .type = NLA_FLAG },
 	[TAPXFER_A_HANDOVER_ATTACH_ALL]	= { .type = NLA_FLAG },
 	[TAPXFER_A_HANDOVER_SCRATCH]	= { .type = NLA_U64 },
+	[TAPXFER_A_HANDOVER_BRIEF]	= { .type = NLA_FLAG },
 };
 
 /* ready, thaw */
@@ -80,6 +82,7 @@ static const struct nla_policy freeze_policy[] = {
 	[TAPXFER_A_HANDOVER_HOLD_BYTES]	= { .type = NLA_U64 },
 	[TAPXFER_A_HANDOVER_TIMEOUT]	= { .type = NLA_U32 },
 	[TAPXFER_A_HANDOVER_SCRATCH]	= { .type = NLA_U64 },
+	[TAPXFER_A_HANDOVER_BRIEF]	= { .type = NLA_FLAG },
 };
 
 static const struct nla_policy drain_policy[] = {
@@ -160,19 +163,25 @@ static int hold_doit(struct sk_buff *skb, struct genl_info *info)
 	return finish(ho, info, &r, err, created);
 }
 
+static bool wants_brief(struct genl_info *info)
+{
+	return nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_BRIEF]);
+}
+
 /* The handover may have ended since the command that is answered. */
 static int fill_state(struct tapxfer_reply *r, struct tapxfer_handover *ho,
-		      bool created, const int *fds,
-		      struct netlink_ext_ack *extack)
+		      struct genl_info *info, bool created, const int *fds)
 {
 	int err;
 
 	mutex_lock(&ho->ho_lock);
-	err = tapxfer_handover_check_live(ho, extack);
+	err = tapxfer_handover_check_live(ho, info->extack);
 	if (!err)
 		err = tapxfer_fill_begun(r->skb, ho, created);
 	if (!err)
-		err = tapxfer_fill_state(r->skb, ho, fds);
+		err = wants_brief(info) ?
+		      tapxfer_fill_brief(r->skb, ho, fds) :
+		      tapxfer_fill_state(r->skb, ho, fds);
 	mutex_unlock(&ho->ho_lock);
 	return err;
 }
@@ -196,14 +205,15 @@ static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
 	/* Before anything is held; on failure there is nothing to be freed. */
-	err = tapxfer_reply_new(&r, info,
+	err = tapxfer_reply_new(&r, info, wants_brief(info) ?
+				tapxfer_fill_brief_size(0) :
 				tapxfer_fill_state_size(ho->ho_nqueues, false));
 	if (!err && READ_ONCE(ho->ho_state) == TAPXFER_STATE_PREPARED)
 		err = tapxfer_hold(ho, info->extack);
 	if (!err)
 		err = tapxfer_freeze(ho, timeout, info->extack);
 	if (!err)
-		err = fill_state(&r, ho, created, NULL, info->extack);
+		err = fill_state(&r, ho, info, created, NULL);
 	return finish(ho, info, &r, err, created);
 }
 
@@ -211,16 +221,24 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 {
 	bool attach = nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_ATTACH_ALL]);
 	bool no_fds = nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_NO_FDS]);
+	const struct nlattr *n = info->attrs[TAPXFER_A_HANDOVER_NUM_QUEUES];
 	struct tapxfer_reply r;
 	int *fds = NULL;
 	int err;
 
+	if (n && nla_get_u32(n) != ho->ho_nqueues) {
+		tapxfer_set_err_fmt(info->extack,
+				    "the device has %u queues, ask for all of them",
+				    ho->ho_nqueues);
+		return -EINVAL;
+	}
 	if (!no_fds) {
 		fds = kmalloc_array(ho->ho_nqueues, sizeof(*fds), GFP_KERNEL);
 		if (!fds)
 			return tapxfer_no_memory(info->extack);
 	}
-	err = tapxfer_reply_new(&r, info,
+	err = tapxfer_reply_new(&r, info, wants_brief(info) ?
+				tapxfer_fill_brief_size(no_fds ? 0 : ho->ho_nqueues) :
 				tapxfer_fill_state_size(ho->ho_nqueues,
 							!no_fds));
 	if (err)
@@ -234,7 +252,7 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 
 	err = tapxfer_claim_commit(ho, attach, info->extack);
 	if (!err)
-		err = fill_state(&r, ho, false, fds, info->extack);
+		err = fill_state(&r, ho, info, false, fds);
 	if (err)
 		tapxfer_reply_free(&r);
 	else

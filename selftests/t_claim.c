@@ -169,6 +169,115 @@ TEST_F(claim, with_too_few_descriptors_takes_none)
 	ASSERT_EQ(0, xfer_thaw(&self->x));
 }
 
+/* -- in short ------------------------------------------------------------ */
+
+static int claim_fds(struct xfer *x, int *fds, int n)
+{
+	return tapxfer_claim_fds(x->tx, x->id, &x->token, 0, fds, n);
+}
+
+TEST_F(claim, in_short_gives_the_same_files_in_the_same_order)
+{
+	struct tap shuffled = self->tap;
+	int q;
+
+	for (q = 0; q < QUEUES; q++)
+		shuffled.fds[q] = self->tap.fds[(q * 3 + 2) % QUEUES];
+	ASSERT_EQ(0, xfer_begin(&self->x, &shuffled, TAPXFER_STATE_PREPARED, 0,
+				0));
+	ASSERT_EQ(0, tapxfer_freeze_id(self->x.tx, self->x.id, &self->x.token,
+				       NULL, NULL));
+	ASSERT_EQ(0, claim_fds(&self->x, self->claimed.fds, QUEUES));
+	self->claimed.n = QUEUES;
+	for (q = 0; q < QUEUES; q++) {
+		EXPECT_TRUE(same_file(shuffled.fds[q], self->claimed.fds[q]));
+		EXPECT_EQ(FD_CLOEXEC, fcntl(self->claimed.fds[q], F_GETFD));
+	}
+	EXPECT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));
+	EXPECT_EQ(getpid(), xfer_u64(&self->x, TAPXFER_A_HANDOVER_CLAIMANT));
+	/* what was not told is there to be asked for */
+	EXPECT_EQ(self->tap.hdr,
+		  (int)xfer_dev_u64(&self->x, TAPXFER_A_DEV_VNET_HDR_SZ));
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+}
+
+TEST_F(claim, of_another_number_of_queues_takes_none)
+{
+	int other[] = { 0, QUEUES - 1, QUEUES + 1, 256 };
+	int got[256];
+	int fds, i;
+
+	FREEZE();
+	fds = count_fds();
+	for (i = 0; i < (int)ARRAY_SIZE(other); i++) {
+		EXPECT_EQ(-EINVAL, claim_fds(&self->x, got, other[i]));
+		EXPECT_STREQ("the device has 4 queues, ask for all of them",
+			     tapxfer_error_extack(self->x.tx));
+		EXPECT_EQ(fds, count_fds());
+		EXPECT_EQ(TAPXFER_STATE_FROZEN, xfer_state(&self->x));
+	}
+	EXPECT_EQ(-E2BIG, claim_fds(&self->x, got, 1 << 20));
+	EXPECT_EQ(0, claim_fds(&self->x, self->claimed.fds, QUEUES));
+	self->claimed.n = QUEUES;
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+}
+
+/* Of freeze and claim alike: which handover, and how many queues */
+TEST_F(claim, in_short_tells_neither_device_nor_queues)
+{
+	static const uint8_t cmds[] = { TAPXFER_CMD_FREEZE, TAPXFER_CMD_CLAIM };
+	static const uint16_t absent[] = {
+		TAPXFER_A_HANDOVER_DEV, TAPXFER_A_HANDOVER_QUEUE,
+		TAPXFER_A_HANDOVER_HELD, TAPXFER_A_HANDOVER_TOKEN,
+		TAPXFER_A_HANDOVER_FDS,
+	};
+	struct genl g;
+	int fds, i, k;
+
+	ASSERT_EQ(0, genl_open(&g));
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_PREPARED, 0,
+				0));
+	fds = count_fds();
+	for (i = 0; i < (int)ARRAY_SIZE(cmds); i++) {
+		genl_go_on(&g, cmds[i], self->x.id, self->x.token.bytes);
+		mnl_attr_put(g.req, TAPXFER_A_HANDOVER_BRIEF, 0, NULL);
+		if (cmds[i] == TAPXFER_CMD_CLAIM)
+			mnl_attr_put(g.req, TAPXFER_A_HANDOVER_NO_FDS, 0, NULL);
+		ASSERT_EQ(0, genl_talk(&g));
+		EXPECT_EQ(self->x.id, genl_u32(&g, TAPXFER_A_HANDOVER_ID));
+		EXPECT_EQ(QUEUES, genl_u32(&g, TAPXFER_A_HANDOVER_NUM_QUEUES));
+		for (k = 0; k < (int)ARRAY_SIZE(absent); k++)
+			EXPECT_EQ(NULL, genl_attr(&g, absent[k]));
+	}
+	EXPECT_EQ(fds, count_fds());
+	genl_close(&g);
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+}
+
+/* What began a handover has to have its token, in short or not. */
+TEST_F(claim, in_short_has_the_token_of_what_it_began)
+{
+	const struct nlattr *token;
+	struct genl g;
+
+	ASSERT_EQ(0, genl_open(&g));
+	genl_begin(&g, TAPXFER_CMD_FREEZE, self->tap.ifindex, self->tap.fds,
+		   QUEUES);
+	mnl_attr_put(g.req, TAPXFER_A_HANDOVER_BRIEF, 0, NULL);
+	ASSERT_EQ(0, genl_talk(&g));
+	token = genl_attr(&g, TAPXFER_A_HANDOVER_TOKEN);
+	ASSERT_NE(NULL, token);
+	self->x.id = genl_u32(&g, TAPXFER_A_HANDOVER_ID);
+	memcpy(self->x.token.bytes, mnl_attr_get_payload(token),
+	       sizeof(self->x.token.bytes));
+	genl_close(&g);
+	ASSERT_EQ(0, claim_fds(&self->x, self->claimed.fds, QUEUES));
+	self->claimed.n = QUEUES;
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+}
+
+/* -- who, and when ------------------------------------------------------- */
+
 TEST_F(claim, needs_the_token)
 {
 	struct tapxfer_token good;

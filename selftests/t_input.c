@@ -716,9 +716,10 @@ static const struct {
 			    A(HOLD_BYTES) | A(DEADLINE) | A(SCRATCH) },
 	{ TAPXFER_CMD_FREEZE, A(ID) | A(TOKEN) | A(IFINDEX) | A(FD) | A(HOLD) |
 			      A(HOLD_BYTES) | A(DEADLINE) | A(TIMEOUT) |
-			      A(SCRATCH) },
+			      A(SCRATCH) | A(BRIEF) },
 	{ TAPXFER_CMD_CLAIM, A(ID) | A(TOKEN) | A(NO_FDS) |
-			     A(ATTACH_ALL) | A(SCRATCH) },
+			     A(ATTACH_ALL) | A(SCRATCH) | A(BRIEF) |
+			     A(NUM_QUEUES) },
 	{ TAPXFER_CMD_READY, A(ID) | A(TOKEN) | A(SHARED) | A(SCRATCH) },
 	{ TAPXFER_CMD_PASS, A(ID) | A(TOKEN) | A(PID) },
 	{ TAPXFER_CMD_DRAIN, A(ID) | A(TOKEN) | A(TIMEOUT) },
@@ -744,6 +745,7 @@ static size_t size_of(uint8_t cmd, unsigned int attr)
 		return 4;
 	if (attr == TAPXFER_A_HANDOVER_NO_FDS ||
 	    attr == TAPXFER_A_HANDOVER_ATTACH_ALL ||
+	    attr == TAPXFER_A_HANDOVER_BRIEF ||
 	    attr == TAPXFER_A_HANDOVER_SHARED)
 		return 0;
 	return attr == TAPXFER_A_HANDOVER_HOLD_BYTES ||

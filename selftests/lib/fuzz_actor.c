@@ -47,28 +47,36 @@ static int open_netlink(void)
 	return fd;
 }
 
-/* The descriptors that a claim's reply tells of */
+static void take_file(struct actor_desk *d, int fd)
+{
+	if (d->keep && d->nkept < ARRAY_SIZE(d->kept))
+		d->kept[d->nkept++] = fd;
+	else
+		close(fd);
+}
+
+/* The descriptors that a claim's reply tells of, in short or queue by queue */
 static void take_files(struct actor *a, const struct nlmsghdr *nlh)
 {
 	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
 	struct actor_desk *d = a->desk;
 	const struct nlattr *q, *f;
+	size_t i;
 
 	if (nlh->nlmsg_type != a->family || genl->cmd != TAPXFER_CMD_CLAIM)
 		return;
 	mnl_attr_for_each(q, nlh, sizeof(*genl)) {
+		if (mnl_attr_get_type(q) == TAPXFER_A_HANDOVER_FDS) {
+			const int *fds = mnl_attr_get_payload(q);
+
+			for (i = 0; i < mnl_attr_get_payload_len(q) / sizeof(*fds); i++)
+				take_file(d, fds[i]);
+		}
 		if (mnl_attr_get_type(q) != TAPXFER_A_HANDOVER_QUEUE)
 			continue;
-		mnl_attr_for_each_nested(f, q) {
-			int fd = (int)mnl_attr_get_u32(f);
-
-			if (mnl_attr_get_type(f) != TAPXFER_A_QUEUE_FD)
-				continue;
-			if (d->keep && d->nkept < ARRAY_SIZE(d->kept))
-				d->kept[d->nkept++] = fd;
-			else
-				close(fd);
-		}
+		mnl_attr_for_each_nested(f, q)
+			if (mnl_attr_get_type(f) == TAPXFER_A_QUEUE_FD)
+				take_file(d, (int)mnl_attr_get_u32(f));
 	}
 }
 

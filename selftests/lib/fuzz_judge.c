@@ -220,6 +220,10 @@ static const char *wrong_go_on(struct fuzz *f, int actor,
 	if (v->cmd == TAPXFER_CMD_PASS &&
 	    !fuzz_view_u32(v, TAPXFER_A_HANDOVER_PID))
 		return "no process";
+	if (v->val[TAPXFER_A_HANDOVER_NUM_QUEUES] &&
+	    (int)fuzz_view_u32(v, TAPXFER_A_HANDOVER_NUM_QUEUES) !=
+	    f->devs[ho->dev].tap.n)
+		return "another number of queues";
 	if (v->nfds || v->val[TAPXFER_A_HANDOVER_IFINDEX] ||
 	    v->val[TAPXFER_A_HANDOVER_HOLD] ||
 	    v->val[TAPXFER_A_HANDOVER_HOLD_BYTES] ||

@@ -48,8 +48,17 @@ static void add_scratch(struct fuzz_msg *m, struct rng *r)
 	fuzz_msg_add(m, TAPXFER_A_HANDOVER_SCRATCH, &addr, sizeof(addr));
 }
 
-static void add_options(const struct fuzz *f, struct fuzz_msg *m, struct rng *r)
+static void add_brief(struct fuzz_msg *m, struct rng *r)
 {
+	if (rng_chance(r, 40))
+		fuzz_msg_add(m, TAPXFER_A_HANDOVER_BRIEF, "", 0);
+}
+
+static void add_options(const struct fuzz *f, struct fuzz_msg *m, struct rng *r,
+			const struct fuzz_dev *dev)
+{
+	if (m->cmd == TAPXFER_CMD_FREEZE || m->cmd == TAPXFER_CMD_CLAIM)
+		add_brief(m, r);
 	switch (m->cmd) {
 	case TAPXFER_CMD_FREEZE:
 	case TAPXFER_CMD_DRAIN:
@@ -62,6 +71,9 @@ static void add_options(const struct fuzz *f, struct fuzz_msg *m, struct rng *r)
 			fuzz_msg_add(m, TAPXFER_A_HANDOVER_NO_FDS, "", 0);
 		if (rng_chance(r, 30))
 			fuzz_msg_add(m, TAPXFER_A_HANDOVER_ATTACH_ALL, "", 0);
+		if (rng_chance(r, 30))
+			fuzz_msg_u32(m, TAPXFER_A_HANDOVER_NUM_QUEUES,
+				     dev->tap.n);
 		break;
 	case TAPXFER_CMD_READY:
 	case TAPXFER_CMD_THAW:
@@ -123,7 +135,7 @@ void fuzz_make_step(const struct fuzz *f, struct fuzz_msg *m, struct rng *r,
 		add_go_on(m, dev->ho);
 	else
 		fuzz_add_begin(m, r, dev);
-	add_options(f, m, r);
+	add_options(f, m, r, dev);
 }
 
 void fuzz_make_question(const struct fuzz *f, struct fuzz_msg *m, struct rng *r,
@@ -168,5 +180,5 @@ void fuzz_make_untimely(struct fuzz *f, struct fuzz_msg *m, struct rng *r,
 	/* without the token, or the last queue */
 	if (rng_chance(r, 25))
 		m->n--;
-	add_options(f, m, r);
+	add_options(f, m, r, dev);
 }

@@ -29,6 +29,8 @@ static const enum kind handover_kinds[TAPXFER_A_HANDOVER_MAX + 1] = {
 	[TAPXFER_A_HANDOVER_HOLD_BYTES]	= U64,
 	[TAPXFER_A_HANDOVER_ATTACH_ALL]	= FLAG,
 	[TAPXFER_A_HANDOVER_SCRATCH]	= U64,
+	[TAPXFER_A_HANDOVER_NUM_QUEUES]	= U32,
+	[TAPXFER_A_HANDOVER_BRIEF]	= FLAG,
 };
 
 static const enum kind dev_kinds[TAPXFER_A_HANDOVER_MAX + 1] = {
@@ -55,11 +57,11 @@ static const struct {
 	[TAPXFER_CMD_PREPARE]		= { "prepare", false, BEGIN },
 	[TAPXFER_CMD_HOLD]		= { "hold", false, BEGIN | GO_ON },
 	[TAPXFER_CMD_FREEZE]		= {
-		"freeze", false, BEGIN | GO_ON | A(TIMEOUT)
+		"freeze", false, BEGIN | GO_ON | A(TIMEOUT) | A(BRIEF)
 	},
 	[TAPXFER_CMD_CLAIM]		= {
 		"claim", false, GO_ON | A(NO_FDS) | A(ATTACH_ALL) |
-				 A(SCRATCH)
+				 A(SCRATCH) | A(BRIEF) | A(NUM_QUEUES)
 	},
 	[TAPXFER_CMD_THAW]		= {
 		"thaw", false, GO_ON | A(SHARED) | A(SCRATCH)

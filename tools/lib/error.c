@@ -120,6 +120,8 @@ static const char *attr_name(enum txl_set set, unsigned int attr)
 		[TAPXFER_A_HANDOVER_HOLD_BYTES] = "hold-bytes",
 		[TAPXFER_A_HANDOVER_ATTACH_ALL] = "attach-all",
 		[TAPXFER_A_HANDOVER_SCRATCH] = "scratch",
+		[TAPXFER_A_HANDOVER_BRIEF] = "brief",
+		[TAPXFER_A_HANDOVER_NUM_QUEUES] = "num-queues",
 	};
 
 	if (set == TXL_SET_DEV && attr < ARRAY_SIZE(dev))

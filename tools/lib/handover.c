@@ -12,7 +12,7 @@
  */
 #define FDS_MAX		4096
 
-/* Room for id, token, ifindex, scratch and the numbers of the options. */
+/* Room for id, token, ifindex, scratch, flags and the numbers of the options. */
 #define ROOM		128
 
 /* Copy the caller's options, which may be older or newer than ours. */
@@ -119,30 +119,42 @@ static int prepare(struct tapxfer *tx, unsigned int ifindex, const int *fds,
 /* The bit of a flag attribute */
 #define FLAG(name)	(1ULL << TAPXFER_A_HANDOVER_##name)
 
+static int go_on_init(struct tapxfer *tx, struct txl_req *req, uint8_t cmd,
+		      uint32_t id, const struct tapxfer_token *token,
+		      uint64_t flags)
+{
+	uint16_t attr;
+	int err;
+
+	err = txl_req_init(tx, req, TXL_SET_HANDOVER, cmd, ROOM);
+	if (err)
+		return err;
+	mnl_attr_put_u32(req->nlh, TAPXFER_A_HANDOVER_ID, id);
+	if (token)
+		mnl_attr_put(req->nlh, TAPXFER_A_HANDOVER_TOKEN,
+			     sizeof(token->bytes), token->bytes);
+	if (cmd == TAPXFER_CMD_FREEZE || cmd == TAPXFER_CMD_CLAIM ||
+	    cmd == TAPXFER_CMD_READY || cmd == TAPXFER_CMD_THAW)
+		scratch_put(tx, req->nlh);
+	for (attr = 1; attr <= TAPXFER_A_HANDOVER_MAX; attr++)
+		if (flags & 1ULL << attr)
+			mnl_attr_put(req->nlh, attr, 0, NULL);
+	return 0;
+}
+
 static int go_on_flags(struct tapxfer *tx, uint8_t cmd, uint32_t id,
 		       const struct tapxfer_token *token,
 		       const struct tapxfer_opts *opts, uint64_t flags,
 		       struct tapxfer_info **ho)
 {
 	struct txl_req req;
-	uint16_t attr;
 	int err;
 
-	err = txl_req_init(tx, &req, TXL_SET_HANDOVER, cmd, ROOM);
+	err = go_on_init(tx, &req, cmd, id, token, flags);
 	if (err)
 		return err;
-	mnl_attr_put_u32(req.nlh, TAPXFER_A_HANDOVER_ID, id);
-	if (token)
-		mnl_attr_put(req.nlh, TAPXFER_A_HANDOVER_TOKEN,
-			     sizeof(token->bytes), token->bytes);
 	if (opts)
 		opts_put(req.nlh, opts);
-	if (cmd == TAPXFER_CMD_FREEZE || cmd == TAPXFER_CMD_CLAIM ||
-	    cmd == TAPXFER_CMD_READY || cmd == TAPXFER_CMD_THAW)
-		scratch_put(tx, req.nlh);
-	for (attr = 1; attr <= TAPXFER_A_HANDOVER_MAX; attr++)
-		if (flags & 1ULL << attr)
-			mnl_attr_put(req.nlh, attr, 0, NULL);
 	err = txl_talk_one(tx, &req, !!ho, NULL, ho);
 	txl_req_free(&req);
 	return err;
@@ -278,6 +290,7 @@ EXPORT int tapxfer_freeze_id(struct tapxfer *tx, uint32_t id,
 			     struct tapxfer_info **ho)
 {
 	struct tapxfer_opts opts;
+	uint64_t flags = 0;
 	int err;
 
 	if (ho)
@@ -285,7 +298,10 @@ EXPORT int tapxfer_freeze_id(struct tapxfer *tx, uint32_t id,
 	err = opts_get(tx, user, TAPXFER_OPT_TIMEOUT, &opts);
 	if (err)
 		return err;
-	return go_on(tx, TAPXFER_CMD_FREEZE, id, token, &opts, ho);
+	/* what nobody wants need not be told while packets are held */
+	if (!ho && txl_has_feature(tx, TAPXFER_FEATURE_BRIEF))
+		flags = FLAG(BRIEF);
+	return go_on_flags(tx, TAPXFER_CMD_FREEZE, id, token, &opts, flags, ho);
 }
 
 EXPORT int tapxfer_claim(struct tapxfer *tx, uint32_t id,
@@ -312,6 +328,56 @@ EXPORT int tapxfer_claim_flags(struct tapxfer *tx, uint32_t id,
 	if (flags & TAPXFER_CLAIM_ATTACH_ALL)
 		attrs |= FLAG(ATTACH_ALL);
 	return go_on_flags(tx, TAPXFER_CMD_CLAIM, id, token, NULL, attrs, ho);
+}
+
+struct claimed {
+	int *fds;
+	size_t n;
+	bool taken;
+};
+
+static int claimed_reply(struct tapxfer *tx, const struct nlmsghdr *nlh,
+			 void *data)
+{
+	struct claimed *c = data;
+	const struct nlattr *attr;
+
+	(void)tx;
+	mnl_attr_for_each(attr, nlh, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(attr) != TAPXFER_A_HANDOVER_FDS ||
+		    mnl_attr_get_payload_len(attr) != c->n * sizeof(*c->fds))
+			continue;
+		memcpy(c->fds, mnl_attr_get_payload(attr),
+		       c->n * sizeof(*c->fds));
+		c->taken = true;
+	}
+	return c->taken ? 0 : -EPROTO;
+}
+
+EXPORT int tapxfer_claim_fds(struct tapxfer *tx, uint32_t id,
+			     const struct tapxfer_token *token, uint32_t flags,
+			     int *fds, size_t nfds)
+{
+	struct claimed claimed = { .fds = fds, .n = nfds };
+	uint64_t attrs = FLAG(BRIEF);
+	struct txl_req req;
+	int err;
+
+	err = flags_check(tx, flags, TAPXFER_CLAIM_ATTACH_ALL);
+	if (err)
+		return err;
+	if (nfds > FDS_MAX)
+		return txl_error_set(tx, -E2BIG, "more than %d files", FDS_MAX);
+	if (flags & TAPXFER_CLAIM_ATTACH_ALL)
+		attrs |= FLAG(ATTACH_ALL);
+	err = go_on_init(tx, &req, TAPXFER_CMD_CLAIM, id, token, attrs);
+	if (err)
+		return err;
+	mnl_attr_put_u32(req.nlh, TAPXFER_A_HANDOVER_NUM_QUEUES,
+			 (uint32_t)nfds);
+	err = txl_talk(tx, &req, claimed_reply, &claimed);
+	txl_req_free(&req);
+	return err;
 }
 
 EXPORT int tapxfer_drain(struct tapxfer *tx, uint32_t id,

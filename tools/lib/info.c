@@ -299,6 +299,8 @@ EXPORT const char *tapxfer_feature_name(uint64_t feature)
 		return "attach-all";
 	case TAPXFER_FEATURE_SCRATCH:
 		return "scratch";
+	case TAPXFER_FEATURE_BRIEF:
+		return "brief";
 	default:
 		return NULL;
 	}

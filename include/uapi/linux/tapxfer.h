@@ -99,6 +99,7 @@
  * @TAPXFER_FEATURE_ATTACH_ALL: a claim can attach the detached queues, from the
  *   thaw on
  * @TAPXFER_FEATURE_SCRATCH: the caller can give memory for the driver to answer in
+ * @TAPXFER_FEATURE_BRIEF: freeze and claim can be answered in short
  */
 enum tapxfer_feature {
 	TAPXFER_FEATURE_HOLD = 1,
@@ -117,6 +118,7 @@ enum tapxfer_feature {
 	TAPXFER_FEATURE_VIOLATED = 8192,
 	TAPXFER_FEATURE_ATTACH_ALL = 16384,
 	TAPXFER_FEATURE_SCRATCH = 32768,
+	TAPXFER_FEATURE_BRIEF = 65536,
 };
 
 /**
@@ -298,6 +300,10 @@ enum {
  * use meanwhile. Without it, or over a socket that the process has not opened itself,
  * with the credentials that it has now, the kernel maps a page of the caller's for the
  * time of the command, which takes longer.
+ *
+ * BRIEF goes with freeze and claim, for who has the state or asks for it later: the
+ * reply has neither DEV nor QUEUE nor HELD, and the claimant's descriptors in FDS. A
+ * claim with NUM_QUEUES is refused if there are more or fewer queues.
  */
 enum {
 	TAPXFER_A_HANDOVER_ID = 1,	/* u32 */
@@ -335,6 +341,8 @@ enum {
 	TAPXFER_A_HANDOVER_PAD,
 	TAPXFER_A_HANDOVER_ATTACH_ALL,	/* flag, claim */
 	TAPXFER_A_HANDOVER_SCRATCH,	/* u64, address of memory, see above */
+	TAPXFER_A_HANDOVER_BRIEF,	/* flag, freeze and claim */
+	TAPXFER_A_HANDOVER_FDS,		/* array of s32, in the queues' order */
 
 	__TAPXFER_A_HANDOVER_MAX,
 	TAPXFER_A_HANDOVER_MAX = (__TAPXFER_A_HANDOVER_MAX - 1)

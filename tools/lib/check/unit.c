@@ -404,6 +404,8 @@ static void arguments(void)
 	      "arguments: bytes where they do not belong");
 
 	CHECK(tapxfer_claim_flags(tx, 1, &token, 4, &info) == -EINVAL &&
+	      tapxfer_claim_fds(tx, 1, &token, TAPXFER_CLAIM_NO_FDS, NULL,
+				0) == -EINVAL &&
 	      tapxfer_ready(tx, 1, &token, 2, NULL) == -EINVAL &&
 	      tapxfer_thaw_flags(tx, 1, &token, 2, NULL) == -EINVAL &&
 	      strstr(tapxfer_error(tx), "a flag"),

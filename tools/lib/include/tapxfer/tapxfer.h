@@ -652,8 +652,9 @@ int tapxfer_hold_id(struct tapxfer *tx, uint32_t id,
  * @id: the handover
  * @token: its token
  * @opts: NULL, or the timeout
- * @ho: where the handover goes, with the exported state, or NULL; free it
- *   with tapxfer_info_free()
+ * @ho: where the handover goes, with the exported state; free it with
+ *   tapxfer_info_free(). Or NULL: it is not asked for then, which takes less time,
+ *   and tapxfer_handover_get() has it
  *
  * Return: as tapxfer_hold_id(); -ETIMEDOUT: writes or ioctls in flight did
  * not end, and the handover is holding, whatever it was before.
@@ -720,6 +721,29 @@ enum tapxfer_claim_flag {
 int tapxfer_claim_flags(struct tapxfer *tx, uint32_t id,
 			const struct tapxfer_token *token, uint32_t flags,
 			struct tapxfer_info **ho);
+
+/**
+ * tapxfer_claim_fds() - take all queue files, or none, and nothing else
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token
+ * @flags: 0 or TAPXFER_CLAIM_ATTACH_ALL
+ * @fds: where the descriptors go, in the order in which the source gave them; as
+ *   with tapxfer_claim() they are the caller's, close-on-exec
+ * @nfds: how many; the handover has to have as many queues
+ *
+ * For a target that knows the state, from the source or from
+ * tapxfer_handover_get(): it takes less time than tapxfer_claim(), and packets are
+ * held meanwhile.
+ *
+ * Return: as tapxfer_claim(); -EINVAL: another number of queues, none was taken; or
+ * a kernel that cannot do it (TAPXFER_FEATURE_BRIEF).
+ *
+ * Threads: one at a time for a handle.
+ */
+int tapxfer_claim_fds(struct tapxfer *tx, uint32_t id,
+		      const struct tapxfer_token *token, uint32_t flags,
+		      int *fds, size_t nfds);
 
 /**
  * tapxfer_pass() - pass the claim on to another process
