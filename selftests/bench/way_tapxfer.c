@@ -77,11 +77,10 @@ static int token_expect(struct bench_side *s)
 static int token_leave(struct bench_side *s)
 {
 	struct xfer *x = &s->self->x;
-	struct tapxfer_info *info;
 	uint64_t begin = now_ns();
 	int err;
 
-	err = tapxfer_freeze_id(x->tx, x->id, &x->token, NULL, &info);
+	err = tapxfer_freeze_id(x->tx, x->id, &x->token, NULL, NULL);
 	s->run->freeze = now_ns() - begin;
 	if (!err)
 		err = bench_gap(s);
@@ -96,9 +95,7 @@ static int token_leave(struct bench_side *s)
 		return err;
 	/* The handover has the files: an abort gives them back. */
 	tap_close(&s->self->tap);
-	err = bench_tell(s, 'C');
-	tapxfer_info_free(info);
-	return err;
+	return bench_tell(s, 'C');
 }
 
 static int claim_and_thaw(struct bench_side *s, bool set_up)
@@ -112,12 +109,12 @@ static int claim_and_thaw(struct bench_side *s, bool set_up)
 	if (err)
 		return err;
 	t = now_ns();
-	err = tapxfer_claim(x->tx, x->id, &x->token, &info);
+	err = tapxfer_claim_fds(x->tx, x->id, &x->token, 0, s->self->tap.fds,
+				s->run->queues);
 	s->run->claim = now_ns() - t;
 	if (err)
 		return err;
-	s->self->tap.n = tapxfer_info_fds(info, s->self->tap.fds, TAP_MAX);
-	tapxfer_info_free(info);
+	s->self->tap.n = s->run->queues;
 	if (set_up)
 		err = bench_set_up(s->self->tap.fds[0]);
 	if (!err)
