@@ -375,7 +375,7 @@ static bool restore_begin(struct tapxfer_handover *ho,
 	mutex_lock(&ho->ho_lock);
 	any = tapxfer_is_frozen(ho) && ho->ho_shadow.s_stale && !ho->ho_busy;
 	if (any) {
-		ho->ho_busy = true;
+		WRITE_ONCE(ho->ho_busy, true);
 		ho->ho_aborting = true;
 		restore_hurry(ho);
 		/* Nobody else is to set anything from here on. */

@@ -250,7 +250,7 @@ static int fill_queue_counts(struct sk_buff *skb, struct tapxfer_queue *q,
 			q->q_ring.r_held - q->q_ring.r_left) ||
 	    nla_put_u8(skb, TAPXFER_A_QUEUE_FULL, !!q->q_ring.r_full) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
-			file_count(q->q_file) - 1 - tapxfer_handover_pins(q)) ||
+			tapxfer_holders_beside(q)) ||
 	    (q->q_ho->ho_claimant &&
 	     nla_put_u32(skb, TAPXFER_A_QUEUE_OTHERS, q->q_others)) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_BATCHED,

@@ -188,7 +188,7 @@ static void handover_let_go(struct tapxfer_handover *ho)
 		struct file *file = q->q_file;
 
 		tapxfer_ring_free(&q->q_ring);
-		/* Who counts references must not miss one that we still have. */
+		/* Who counts references must not take one for ours that is gone. */
 		WRITE_ONCE(q->q_file, NULL);
 		if (file)
 			fput(file);
@@ -298,11 +298,12 @@ struct tapxfer_handover *tapxfer_handover_of(const struct net_device *dev)
 }
 
 /**
- * tapxfer_handover_pins - references to a queue's file that other handovers have
- * @q: the queue
+ * tapxfer_handover_pins - references to a queue's file that others' drains have
+ * @q: a queue of a live handover
  *
- * Those of the same device, which drain: while its guest has not read what was
- * held, the device can be handed over again.
+ * While its guest has not read what was held, a device can be handed over again.
+ * One that drains gives its files to nobody any more, but for a command that is
+ * under way. One that is being prepared will, and is somebody else.
  *
  * Context: under ho_lock. Of a moment, as file_count() is.
  */
@@ -315,7 +316,9 @@ unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q)
 	rcu_read_lock();
 	hash_for_each_possible_rcu(handovers_by_dev, ho, ho_dev_node,
 				   (unsigned long)dev) {
-		if (ho == q->q_ho || READ_ONCE(ho->ho_dev) != dev)
+		if (ho == q->q_ho || READ_ONCE(ho->ho_dev) != dev ||
+		    READ_ONCE(ho->ho_state) != TAPXFER_STATE_DRAINING ||
+		    READ_ONCE(ho->ho_busy))
 			continue;
 		for (i = 0; i < ho->ho_nqueues; i++)
 			pins += READ_ONCE(ho->ho_queues[i].q_file) == q->q_file;
@@ -417,7 +420,7 @@ int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 		tapxfer_set_err(extack, NULL, handover_not_now[ho->ho_state]);
 		err = -EPROTO;
 	} else {
-		ho->ho_busy = true;
+		WRITE_ONCE(ho->ho_busy, true);
 		ho->ho_scratch = scratch;
 	}
 	mutex_unlock(&ho->ho_lock);
@@ -432,7 +435,7 @@ int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
  */
 void tapxfer_handover_done_locked(struct tapxfer_handover *ho)
 {
-	ho->ho_busy = false;
+	WRITE_ONCE(ho->ho_busy, false);
 	ho->ho_scratch = 0;
 	tapxfer_drain_resume(ho);
 }

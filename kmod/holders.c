@@ -174,6 +174,28 @@ static void holders_descriptors(struct tapxfer_handover *ho, struct pid *group)
 }
 
 /**
+ * tapxfer_holders_beside - references to a file beside the handovers' own
+ * @q: the queue
+ *
+ * Those of one that drains come and go: only what is there before the count and
+ * after it was counted.
+ *
+ * Context: under ho_lock.
+ */
+unsigned int tapxfer_holders_beside(const struct tapxfer_queue *q)
+{
+	unsigned int before, after;
+	long n;
+
+	before = tapxfer_handover_pins(q);
+	smp_rmb();
+	n = file_count(q->q_file) - 1;
+	smp_rmb();
+	after = tapxfer_handover_pins(q);
+	return max(n - (long)min(before, after), 0L);
+}
+
+/**
  * tapxfer_holders_count - count who else has the files, into q_others
  * @ho: a handover that has a claimant
  * @extack: for errors
@@ -195,17 +217,17 @@ int tapxfer_holders_count(struct tapxfer_handover *ho,
 		return err;
 	}
 	for (i = 0; i < ho->ho_nqueues; i++)
-		ho->ho_queues[i].q_own = 1;	/* the handover's */
+		ho->ho_queues[i].q_own = 0;
 	holders_descriptors(ho, ho->ho_claimant);
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		struct tapxfer_queue *q = &ho->ho_queues[i];
 
-		others = file_count(q->q_file) - q->q_own;
+		others = file_count(q->q_file) - 1 - q->q_own;
 		/* Their locks are for what there is to be told apart. */
 		if (others > 0)
-			others -= holders_polls(q, ho->ho_claimant) +
-				  holders_sleepers(q, ho->ho_claimant) +
-				  tapxfer_handover_pins(q);
+			others = (long)tapxfer_holders_beside(q) - q->q_own -
+				 holders_polls(q, ho->ho_claimant) -
+				 holders_sleepers(q, ho->ho_claimant);
 		q->q_others = max(others, 0L);
 	}
 	return 0;

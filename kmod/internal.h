@@ -146,7 +146,7 @@ struct tapxfer_ring {
  * @q_shadow_detached: the claimant wants it detached
  * @q_moved: it was attached or detached for that
  * @q_sleepers: tasks that sleep in the fence with a reference of their own
- * @q_own: references that are the handover's and the claimant's descriptors
+ * @q_own: references that are the claimant's descriptors
  * @q_others: references of anyone else
  * @q_hashed: in the table, and the file's operations are the fence's
  * @q_send_lock: orders vhost's batches; taken under ho_lock or alone
@@ -590,6 +590,7 @@ struct tapxfer_sleeper {
 void tapxfer_holders_sleep(struct tapxfer_queue *q, struct tapxfer_sleeper *s,
 			   struct kiocb *iocb);
 void tapxfer_holders_woke(struct tapxfer_sleeper *s);
+unsigned int tapxfer_holders_beside(const struct tapxfer_queue *q);
 int tapxfer_holders_count(struct tapxfer_handover *ho,
 			  struct netlink_ext_ack *extack);
 int tapxfer_holders_check(struct tapxfer_handover *ho,

@@ -92,7 +92,7 @@ static int prepare_file(struct tapxfer_handover *ho, unsigned int i,
 				    "no such file descriptor in the calling process");
 		return -EBADF;
 	}
-	q->q_file = file;
+	WRITE_ONCE(q->q_file, file);
 	q->q_ho = ho;
 	q->q_index = i;
 	INIT_LIST_HEAD(&q->q_sleepers);

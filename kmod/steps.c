@@ -165,9 +165,12 @@ static unsigned int freeze_detached(const struct tapxfer_handover *ho)
 	return detached;
 }
 
-/* What the device tells, and whether these are the queues that were asked. */
+/*
+ * What the device tells, and whether these are the queues that were asked: or else
+ * one of them has @moved.
+ */
 static int freeze_check(struct tapxfer_handover *ho,
-			struct tapxfer_dev_state *st,
+			struct tapxfer_dev_state *st, bool *moved,
 			struct netlink_ext_ack *extack)
 {
 	int err;
@@ -175,13 +178,12 @@ static int freeze_check(struct tapxfer_handover *ho,
 	err = tapxfer_dev_state(ho->ho_dev, ho->ho_info, st);
 	err = tapxfer_check_count(ho, err, st->num_queues + st->num_detached,
 				  extack);
-	if (!err && st->num_detached != freeze_detached(ho))
-		err = -EAGAIN;
-	return err;
+	*moved = !err && st->num_detached != freeze_detached(ho);
+	return *moved ? -EAGAIN : err;
 }
 
 static int freeze_commit(struct tapxfer_handover *ho,
-			 struct tapxfer_dev_state *st,
+			 struct tapxfer_dev_state *st, bool *moved,
 			 struct netlink_ext_ack *extack)
 {
 	int err;
@@ -190,7 +192,7 @@ static int freeze_commit(struct tapxfer_handover *ho,
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
 	if (!err)
-		err = freeze_check(ho, st, extack);
+		err = freeze_check(ho, st, moved, extack);
 	if (!err) {
 		st->sndbuf = ho->ho_queues[0].q_sndbuf;
 		ho->ho_export = *st;
@@ -216,11 +218,12 @@ static int freeze_look(struct tapxfer_handover *ho,
 
 	for (;;) {
 		struct tapxfer_dev_state st = {};
+		bool moved = false;
 
 		err = freeze_export(ho, each, &st, extack);
 		if (!err)
-			err = freeze_commit(ho, &st, extack);
-		if (err != -EAGAIN)
+			err = freeze_commit(ho, &st, &moved, extack);
+		if (!moved)
 			return err;
 		if (each)
 			break;
@@ -239,8 +242,8 @@ static int freeze_look(struct tapxfer_handover *ho,
  * @extack: for errors
  *
  * Return: 0; or an errno, and the handover holds as before, unless it ended
- * meanwhile (-ECANCELED). -EAGAIN when a queue was attached or detached by a call
- * that is older than the handover.
+ * meanwhile (-ECANCELED). -EAGAIN when queues are attached or detached by calls
+ * that are older than the handover.
  */
 int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack)

@@ -256,6 +256,53 @@ TEST_F(holders, an_earlier_handover_of_the_device_is_nobody_else)
 	EXPECT_EQ(0, tally_lost(&self->t, 2000));
 }
 
+struct stalled {
+	struct genl g;
+	struct tap *tap;
+	struct stall stall;
+};
+
+static long do_prepare(void *arg)
+{
+	struct stalled *s = arg;
+
+	genl_begin(&s->g, TAPXFER_CMD_PREPARE, s->tap->ifindex, s->tap->fds,
+		   QUEUES);
+	mnl_attr_put_u64(s->g.req, TAPXFER_A_HANDOVER_SCRATCH,
+			 (uintptr_t)s->stall.page);
+	return genl_talk(&s->g);
+}
+
+/*
+ * One that is being prepared has the files as well, and takes its time in its
+ * caller's memory: whoever has begun it would have the device when that ends.
+ */
+TEST_F(holders, a_prepare_under_way_is_somebody_else)
+{
+	struct stalled s = { .tap = &self->tap };
+	struct waiter w = {
+		.op = WAITER_CALL,
+		.fn = do_prepare,
+		.arg = &s,
+	};
+	uint8_t zeroes[64] = {};
+
+	ASSERT_EQ(0, genl_open(&s.g));
+	ASSERT_EQ(0, stall_open(&s.stall));
+	ASSERT_EQ(0, waiter_go(&w));
+	ASSERT_TRUE(stall_wait(&s.stall, SOON_MS));
+	FREEZE();
+	ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+	EXPECT_STREQ("queue 0: others than the claimant hold it 1 times, close or thaw shared",
+		     why_not(&self->x));
+	ASSERT_EQ(0, stall_release(&s.stall, zeroes, sizeof(zeroes)));
+	ASSERT_TRUE(waiter_wait(&w, SOON_MS));
+	EXPECT_EQ(-EBUSY, w.ret);
+	EXPECT_EQ(0, xfer_thaw(&self->x));
+	stall_close(&s.stall);
+	genl_close(&s.g);
+}
+
 /* -- claims without descriptors ------------------------------------------ */
 
 TEST_F(holders, a_claim_without_descriptors_gives_none)

@@ -116,7 +116,8 @@ def test_header():
 OPS_OF = {"ready": "ready", "pass": "pass", "drain": "drain"}
 ATTRS_OF = {"no-fds": "no-fds", "shared": "exclusive", "hold-bytes": "hold-bytes",
             "hold-bytes-default": "hold-bytes", "hold-bytes-max": "hold-bytes",
-            "attach-all": "attach-all", "scratch": "scratch"}
+            "attach-all": "attach-all", "scratch": "scratch", "brief": "brief",
+            "fds": "brief"}
 
 
 def there(family, names, feature_of):

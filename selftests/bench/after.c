@@ -24,6 +24,8 @@
 
 #define BURST		64	/* packets */
 #define SLICE		8	/* bursts */
+#define WARM_UP		16	/* slices */
+#define SETTLE_MS	100
 
 /* What so many packets took */
 struct cost {
@@ -181,6 +183,17 @@ static void module_load(bool on)
 		bench_die(-EBUSY, "cannot %s the module", on ? "load" : "unload");
 }
 
+/*
+ * Loading and unloading leave the kernel work to do, and an emulator code to
+ * translate anew: the same before each measurement.
+ */
+static void module_load_anew(bool on)
+{
+	module_load(!on);
+	module_load(on);
+	usleep(SETTLE_MS * 1000);
+}
+
 /* Out, in, in, out, or the other way round: a drift cancels out. */
 static void module_pair(int pair)
 {
@@ -192,8 +205,8 @@ static void module_pair(int pair)
 	for (i = 0; i < 4; i++) {
 		bool on = (i == 1 || i == 2) ^ (pair & 1);
 
-		module_load(on);
-		for (j = 0; j < 4; j++)
+		module_load_anew(on);
+		for (j = 0; j < WARM_UP; j++)
 			slice(&p, &warm);
 		for (j = 0; j < plan.slices; j++)
 			slice(&p, &costs[on]);

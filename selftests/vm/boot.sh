@@ -48,13 +48,13 @@ case $image in
 	;;
 esac
 
-# The lock is the machine's until it is gone.
+# The lock is the judge's, which outlives the machine.
 slot()
 {
-	[ -n "${VM_SLOTS-}" ] || return 0
+	[ "${VM_SLOTS:-0}" -gt 0 ] || return 0
 	while sleep 1; do
 		for i in $(seq "$VM_SLOTS"); do
-			exec 9>"${TMPDIR:-/tmp}/.tapxfer-vm.$i"
+			exec 9>"${TMPDIR:-/tmp}/.tapxfer-vm.$(id -u).$i"
 			! flock -n 9 || return 0
 		done
 	done

@@ -270,6 +270,13 @@ static void attr_drop(struct nlmsghdr *nlh, uint16_t type)
 	}
 }
 
+static uint8_t cmd_of(const struct nlmsghdr *nlh)
+{
+	const struct genlmsghdr *genl = mnl_nlmsg_get_payload(nlh);
+
+	return genl->cmd;
+}
+
 int txl_talk(struct tapxfer *tx, struct txl_req *req, txl_reply_fn fn,
 	     void *data)
 {
@@ -300,8 +307,12 @@ int txl_talk(struct tapxfer *tx, struct txl_req *req, txl_reply_fn fn,
 	tx->caps = NULL;
 	req->nlh->nlmsg_type = tx->family;
 	/* This one may not know it, and refuse what it does not know. */
-	if (req->set == TXL_SET_HANDOVER)
+	if (req->set == TXL_SET_HANDOVER) {
 		attr_drop(req->nlh, TAPXFER_A_HANDOVER_SCRATCH);
+		/* of a claim somebody waits for the short answer */
+		if (cmd_of(req->nlh) != TAPXFER_CMD_CLAIM)
+			attr_drop(req->nlh, TAPXFER_A_HANDOVER_BRIEF);
+	}
 	return talk_once(tx, req, fn, data);
 }
 
