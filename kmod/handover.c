@@ -317,8 +317,10 @@ unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q)
 	hash_for_each_possible_rcu(handovers_by_dev, ho, ho_dev_node,
 				   (unsigned long)dev) {
 		if (ho == q->q_ho || READ_ONCE(ho->ho_dev) != dev ||
-		    READ_ONCE(ho->ho_state) != TAPXFER_STATE_DRAINING ||
-		    READ_ONCE(ho->ho_busy))
+		    READ_ONCE(ho->ho_state) != TAPXFER_STATE_DRAINING)
+			continue;
+		/* What the command has given to somebody is seen then. */
+		if (smp_load_acquire(&ho->ho_busy))
 			continue;
 		for (i = 0; i < ho->ho_nqueues; i++)
 			pins += READ_ONCE(ho->ho_queues[i].q_file) == q->q_file;
@@ -435,7 +437,8 @@ int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
  */
 void tapxfer_handover_done_locked(struct tapxfer_handover *ho)
 {
-	WRITE_ONCE(ho->ho_busy, false);
+	/* After what the command did: see tapxfer_handover_pins(). */
+	smp_store_release(&ho->ho_busy, false);
 	ho->ho_scratch = 0;
 	tapxfer_drain_resume(ho);
 }

@@ -188,8 +188,10 @@ unsigned int tapxfer_holders_beside(const struct tapxfer_queue *q)
 	long n;
 
 	before = tapxfer_handover_pins(q);
+	/* Pairs with fput()'s full barrier in handover_let_go(). */
 	smp_rmb();
 	n = file_count(q->q_file) - 1;
+	/* Pairs with the same: the count is not older than what is seen now. */
 	smp_rmb();
 	after = tapxfer_handover_pins(q);
 	return max(n - (long)min(before, after), 0L);
