@@ -92,8 +92,9 @@ static const struct nla_policy drain_policy[] = {
 };
 
 /*
- * The end of a command that can begin a handover. A handover that was created by a call that fails,
- * or whose reply cannot be delivered, has nobody who could go on with it.
+ * The end of a command that can begin a handover. One that was created by a call
+ * that fails, or whose reply cannot be delivered, has nobody who could go on with
+ * it.
  */
 static int finish(struct tapxfer_handover *ho, struct genl_info *info,
 		  struct tapxfer_reply *r, int err, bool created)
@@ -224,6 +225,7 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 	const struct nlattr *n = info->attrs[TAPXFER_A_HANDOVER_NUM_QUEUES];
 	struct tapxfer_reply r;
 	int *fds = NULL;
+	size_t size;
 	int err;
 
 	if (n && nla_get_u32(n) != ho->ho_nqueues) {
@@ -237,10 +239,10 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 		if (!fds)
 			return tapxfer_no_memory(info->extack);
 	}
-	err = tapxfer_reply_new(&r, info, wants_brief(info) ?
-				tapxfer_fill_brief_size(no_fds ? 0 : ho->ho_nqueues) :
-				tapxfer_fill_state_size(ho->ho_nqueues,
-							!no_fds));
+	size = wants_brief(info) ?
+	       tapxfer_fill_brief_size(no_fds ? 0 : ho->ho_nqueues) :
+	       tapxfer_fill_state_size(ho->ho_nqueues, !no_fds);
+	err = tapxfer_reply_new(&r, info, size);
 	if (err)
 		goto out_fds;
 	if (fds)

@@ -229,29 +229,38 @@ TEST_F(holders, another_processs_poll_is_not)
 	EXPECT_TRUE(wait_until(xfer_thaw(&self->x) == 0, SOON_MS));
 }
 
-/* Whose guest has not read what was held: the rings shrink when it has. */
+#define ROUNDS	50
+
+/*
+ * Whose guest has not read what was held. When there is another one it lets go
+ * soon: so often that it was seen to drain after the others were counted.
+ */
 TEST_F(holders, an_earlier_handover_of_the_device_is_nobody_else)
 {
+	bool drains = false;
 	struct xfer first;
+	int i;
 
-	FREEZE();
-	ASSERT_EQ(0, sender_send(&self->s, 2000));
-	ASSERT_EQ(0, xfer_finish(&self->x));
-	first = self->x;
-	first.info = NULL;
+	for (i = 0; i < ROUNDS && !drains; i++) {
+		FREEZE();
+		ASSERT_EQ(0, sender_send(&self->s, i ? 0 : 2000));
+		ASSERT_EQ(0, xfer_finish(&self->x));
+		first = self->x;
+		first.info = NULL;
 
-	FREEZE();
-	ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
-	EXPECT_EQ(TAPXFER_STATE_DRAINING, xfer_state(&first));
-	tapxfer_info_free(first.info);
-	/* but a process that has them is */
-	ASSERT_EQ(0, agent_send_tap(&self->target, &self->claimed));
-	EXPECT_STREQ("queue 0: others than the claimant hold it 1 times, close or thaw shared",
-		     why_not(&self->x));
-	EXPECT_EQ(3, xfer_get(&self->x) ? 0 :
-		  xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_HOLDERS));
-	agent_kill(&self->target);
-	EXPECT_TRUE(wait_until(xfer_thaw(&self->x) == 0, SOON_MS));
+		FREEZE();
+		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+		ASSERT_EQ(0, xfer_get(&self->x));
+		EXPECT_EQ(2, xfer_queue_u64(&self->x, 0,
+					    TAPXFER_A_QUEUE_HOLDERS));
+		EXPECT_EQ(0, xfer_queue_u64(&self->x, 0,
+					    TAPXFER_A_QUEUE_OTHERS));
+		drains = xfer_state(&first) == TAPXFER_STATE_DRAINING;
+		tapxfer_info_free(first.info);
+		EXPECT_EQ(0, xfer_thaw(&self->x));
+		tap_close(&self->claimed);
+	}
+	EXPECT_TRUE(drains);
 	EXPECT_EQ(2000, tap_read_all(&self->tap, &self->t));
 	EXPECT_EQ(0, tally_lost(&self->t, 2000));
 }
