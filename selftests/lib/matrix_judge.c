@@ -340,14 +340,20 @@ static int judge_anew(struct matrix *m)
 	return judge_back(m);
 }
 
+/* It has two references to the first queue, and none to the other. */
+static bool backend_is_counted(struct matrix *m)
+{
+	return !xfer_get(&m->x) &&
+	       xfer_queue_u64(&m->x, 0, TAPXFER_A_QUEUE_OTHERS) ==
+	       xfer_queue_u64(&m->x, 1, TAPXFER_A_QUEUE_OTHERS) + 2;
+}
+
 static int judge_in_use(struct matrix *m)
 {
 	if (check_fence(m) || matrix_step_to(m, TAPXFER_STATE_CLAIMED))
 		return -1;
-	MUST_EQ(0, xfer_get(&m->x));
-	/* The backend has two references. */
-	MUST_EQ(xfer_queue_u64(&m->x, 1, TAPXFER_A_QUEUE_OTHERS) + 2,
-		xfer_queue_u64(&m->x, 0, TAPXFER_A_QUEUE_OTHERS));
+	/* The source's guest runs on: it has one while it reads or writes. */
+	MUST(wait_until(backend_is_counted(m), SOON_MS));
 	MUST_EQ(-EBUSY, TELL(m, target, matrix_do_thaw, 0, 0));
 	MUST_EQ(0, xfer_abort(&m->x));
 	return judge_back(m);
