@@ -4,6 +4,7 @@
  * is under way.
  */
 #include <linux/compat.h>
+#include <linux/hash.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
@@ -42,10 +43,28 @@
  * tasks covers the few instructions before the pin and after it.
  */
 
+/* Files are looked up by the kernel alone: none is chosen for its address. */
+static u32 fence_hash(const void *key, u32 len, u32 seed)
+{
+	struct file *const *file = key;
+
+	return hash_long((unsigned long)*file ^ seed, 32);
+}
+
+static int fence_compare(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct tapxfer_queue *q = obj;
+	struct file *const *file = arg->key;
+
+	return q->q_file != *file;
+}
+
 static const struct rhashtable_params fence_params = {
 	.key_len		= sizeof(struct file *),
 	.key_offset		= offsetof(struct tapxfer_queue, q_file),
 	.head_offset		= offsetof(struct tapxfer_queue, q_node),
+	.hashfn			= fence_hash,
+	.obj_cmpfn		= fence_compare,
 	/* one device's queues come and go without a resize */
 	.min_size		= 2 * TAPXFER_QUEUES_MAX,
 	.automatic_shrinking	= true,

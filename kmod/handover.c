@@ -297,6 +297,18 @@ struct tapxfer_handover *tapxfer_handover_of(const struct net_device *dev)
 	return handover_of(dev, false);
 }
 
+/* Whether a handover has a file, which is likely to be of the queue @i again. */
+static bool handover_has(const struct tapxfer_handover *ho,
+			 const struct file *file, unsigned int i)
+{
+	if (i < ho->ho_nqueues && READ_ONCE(ho->ho_queues[i].q_file) == file)
+		return true;
+	for (i = 0; i < ho->ho_nqueues; i++)
+		if (READ_ONCE(ho->ho_queues[i].q_file) == file)
+			return true;
+	return false;
+}
+
 /**
  * tapxfer_handover_pins - references to a queue's file that others' drains have
  * @q: a queue of a live handover
@@ -311,8 +323,9 @@ unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q)
 {
 	const struct net_device *dev = q->q_ho->ho_dev;
 	const struct tapxfer_handover *ho;
-	unsigned int i, pins = 0;
+	unsigned int pins = 0, i;
 
+	i = q - q->q_ho->ho_queues;
 	rcu_read_lock();
 	hash_for_each_possible_rcu(handovers_by_dev, ho, ho_dev_node,
 				   (unsigned long)dev) {
@@ -322,8 +335,7 @@ unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q)
 		/* What the command has given to somebody is seen then. */
 		if (smp_load_acquire(&ho->ho_busy))
 			continue;
-		for (i = 0; i < ho->ho_nqueues; i++)
-			pins += READ_ONCE(ho->ho_queues[i].q_file) == q->q_file;
+		pins += handover_has(ho, q->q_file, i);
 	}
 	rcu_read_unlock();
 	return pins;

@@ -134,23 +134,35 @@ static unsigned int holders_polls(struct tapxfer_queue *q, struct pid *group)
 	return n;
 }
 
+struct holders_walk {
+	struct tapxfer_handover	*w_ho;
+	unsigned int		w_next;		/* queue that comes next, in order */
+};
+
 static int holders_descriptor(const void *arg, struct file *file,
 			      unsigned int fd)
 {
+	struct holders_walk *walk = (struct holders_walk *)arg;
+	struct tapxfer_handover *ho = walk->w_ho;
 	struct tapxfer_queue *q;
 
 	/* Of all that a VMM has open, few are. */
 	if (!tapxfer_fence_may_know(file))
 		return 0;
-	q = tapxfer_fence_find(file);
-	if (q && q->q_ho == arg)
-		q->q_own++;
+	q = &ho->ho_queues[walk->w_next];
+	if (q->q_file != file)
+		q = tapxfer_fence_find(file);
+	if (!q || q->q_ho != ho)
+		return 0;
+	q->q_own++;
+	walk->w_next = (q - ho->ho_queues + 1) % ho->ho_nqueues;
 	return 0;
 }
 
 /* Descriptors of a thread group, into q_own. */
 static void holders_descriptors(struct tapxfer_handover *ho, struct pid *group)
 {
+	struct holders_walk walk = { .w_ho = ho };
 	struct task_struct *leader, *task;
 	bool seen = false;
 
@@ -162,7 +174,7 @@ static void holders_descriptors(struct tapxfer_handover *ho, struct pid *group)
 			task_lock(task);
 			if (task->files) {
 				iterate_fd(task->files, 0, holders_descriptor,
-					   ho);
+					   &walk);
 				seen = true;
 			}
 			task_unlock(task);

@@ -201,6 +201,8 @@ void tapxfer_queue_restore_nonblock(struct tapxfer_queue *q)
 {
 	struct file *file = q->q_file;
 
+	if (!(READ_ONCE(file->f_flags) & O_NONBLOCK) == !q->q_nonblock)
+		return;
 	spin_lock(&file->f_lock);
 	if (q->q_nonblock)
 		file->f_flags |= O_NONBLOCK;
