@@ -43,8 +43,10 @@ case $image in
 	;;
 *)
 	append="$append console=ttyS0"
+	# QEMU 7.2 leaves garbage in the flags of a cmpxchg16b without lock, which
+	# is what kernels from 6.5 on allocate with: a double fault at times.
 	set -- "$@" qemu-system-x86_64 -machine q35 \
-		-cpu max -serial "file:$console" -serial stdio
+		-cpu max,-cx16 -serial "file:$console" -serial stdio
 	;;
 esac
 
