@@ -34,53 +34,19 @@ work=$(mktemp -d)
 totals=$work/totals
 table=$work/table
 : >"$totals"
-: >"$table"
+printf '# %-28s %7s %7s %7s %7s %7s\n' kernel build sparse passed failed time \
+	>"$table"
 finished=
-
-finish()
-{
-	local p f
-
-	# Whatever ended this early was not a pass.
-	[ -n "$finished" ] || echo 0 1 >>"$totals"
-	read -r p f < <(awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }' "$totals")
-	printf '\n# %-28s %7s %7s %7s %7s %7s\n' kernel build sparse passed failed time
-	cat "$table"
-	rm -rf "$work"
-	echo
-	echo "$p passed, $f failed"
-	# A bare exit in a trap would give the status from before the trap.
-	[ "$f" = 0 ] && [ "$p" != 0 ] && exit 0
-	exit 1
-}
-trap finish EXIT
+# shellcheck source=selftests/vm/result.sh
+. "$here/result.sh"
+trap 'finish check-kernels' EXIT
 trap 'exit 1' INT TERM HUP
 
-# result STATUS NAME: returns it
-result()
+# no_btf CMD...: and what it says, but for this
+no_btf()
 {
-	if [ "$1" = 0 ]; then
-		echo "ok - $2"
-		echo 1 0 >>"$totals"
-	else
-		echo "not ok - $2"
-		tail -n 40 "$work/log" | sed 's/^/# /'
-		echo 0 1 >>"$totals"
-	fi
-	return "$1"
-}
-
-# silent NAME CMD...: fails by its status, or by saying anything
-silent()
-{
-	local name=$1 rc
-	shift
-	"$@" >"$work/out" 2>&1
-	rc=$?
 	# BTF of a module needs the kernel's vmlinux, which headers lack.
-	grep -v -e '^Skipping BTF generation' "$work/out" >"$work/log"
-	[ ! -s "$work/log" ] || rc=1
-	result $rc "$name"
+	"$@" 2>&1 | { grep -v '^Skipping BTF generation' || true; }
 }
 
 # build KVER: the module, in three ways
@@ -90,12 +56,12 @@ build()
 	build=ok
 	sparse=ok
 	silent "$1: the module builds with W=1 without a warning" \
-		"$here/mkmodule.sh" "$1" "$work/src" W=1 || build=FAILED
+		no_btf "$here/mkmodule.sh" "$1" "$work/src" W=1 || build=FAILED
 	cp "$work/src/kmod/tapxfer.ko" "$work/tapxfer.ko" 2>/dev/null
 	silent "$1: sparse finds nothing in the module" \
-		"$here/mkmodule.sh" "$1" "$work/src" C=2 || sparse=FAILED
+		no_btf "$here/mkmodule.sh" "$1" "$work/src" C=2 || sparse=FAILED
 	silent "$1: the module builds for kernels that differ" \
-		"$here/mkrefused.sh" "$1" "$work/refused"
+		no_btf "$here/mkrefused.sh" "$1" "$work/refused"
 }
 
 # tests KVER TREE KSFT TEST...: those in TREE, and a line for the table
@@ -156,15 +122,14 @@ arm64()
 	mkdir "$copy"
 	cp -r Makefile dkms.conf Documentation include tools selftests "$copy/"
 	rm -rf "$copy/selftests/vm/out"
-	for what in tools/tapxfer tools/lib selftests; do
+	for what in tools/tapxfer tools/examples tools/lib selftests; do
 		make -s -C "$copy/$what" clean >/dev/null
 	done
 	# kselftest's makefiles have a compiler of their own
-	make -s -j"$(nproc)" -C "$copy" lib cli selftests CC="$CC" \
-		>"$work/log" 2>&1
-	result $? "$kver: lib, cli and selftests build"
-	"$here/mkksft.sh" "$work/ksft-arm64" >"$work/log" 2>&1
-	result $? "$kver: the kernel's own tests build"
+	check "$kver: lib, cli, examples and selftests build" \
+		make -s -j"$(nproc)" -C "$copy" lib cli examples selftests CC="$CC"
+	check "$kver: the kernel's own tests build" \
+		"$here/mkksft.sh" "$work/ksft-arm64"
 	build "$kver"
 	tests "$kver" "$copy" "$work/ksft-arm64" "$@"
 	mkdir -p "$here/out"
@@ -179,12 +144,10 @@ arm64) pkgs=$arm64_pkgs ;;
 esac
 # shellcheck disable=SC2086 # a list of words
 "$here/deps.sh" $pkgs || exit
-for what in lib cli selftests; do
-	make -s -k -j"$(nproc)" $what >"$work/log" 2>&1
-	result $? "$what builds"
+for what in lib cli examples selftests; do
+	check "$what builds" make -s -k -j"$(nproc)" $what
 done
-"$here/mkksft.sh" "$work/ksft" >"$work/log" 2>&1
-result $? "the kernel's own tests build"
+check "the kernel's own tests build" "$here/mkksft.sh" "$work/ksft"
 
 case ${1-} in
 arm64)

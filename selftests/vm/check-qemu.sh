@@ -23,26 +23,11 @@ work=$(mktemp -d)
 totals=$work/totals
 table=$work/table
 : >"$totals"
-: >"$table"
+printf '# %-16s %7s %7s %7s\n' QEMU passed failed time >"$table"
 finished=
-
-finish()
-{
-	local p f
-
-	# Whatever ended this early was not a pass.
-	[ -n "$finished" ] || echo 0 1 >>"$totals"
-	read -r p f < <(awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }' "$totals")
-	printf '\n# %-16s %7s %7s %7s\n' QEMU passed failed time
-	cat "$table"
-	rm -rf "$work"
-	echo
-	echo "$p passed, $f failed"
-	# A bare exit in a trap would give the status from before the trap.
-	[ "$f" = 0 ] && [ "$p" != 0 ] && exit 0
-	exit 1
-}
-trap finish EXIT
+# shellcheck source=selftests/vm/result.sh
+. "$here/result.sh"
+trap 'finish check-qemu' EXIT
 trap 'exit 1' INT TERM HUP
 
 # pair FIRST:THEN: one machine, and a line for the table
@@ -71,8 +56,8 @@ pair()
 }
 
 "$here/deps.sh" || exit
-make -s -k -C "$top" -j"$(nproc)" kmod lib cli selftests >"$work/log" 2>&1 ||
-	{ tail -n 40 "$work/log"; exit 1; }
+check "all that it takes builds" \
+	make -s -k -C "$top" -j"$(nproc)" kmod lib cli selftests || exit
 for p; do
 	pair "$p"
 done

@@ -2,9 +2,9 @@
 # shellcheck shell=bash disable=SC2154
 #
 # Read by the checks: a line for each result, counted in the file $totals. $work
-# is a directory for logs.
+# is a directory for logs; $table, if there is one, a file to be shown at the end.
 
-# result STATUS NAME [LOG]
+# result STATUS NAME [LOG]: returns it
 result()
 {
 	if [ "$1" = 0 ]; then
@@ -15,6 +15,7 @@ result()
 		[ ! -s "${3-}" ] || tail -n 40 "$3" | sed 's/^/# /'
 		echo 0 1 >>"$totals"
 	fi
+	return "$1"
 }
 
 # check NAME CMD...: fails by its status
@@ -50,6 +51,7 @@ finish()
 	# Whatever ended this early was not a pass.
 	[ -n "$finished" ] || result 1 "make $1 came to its end"
 	read -r p f < <(awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }' "$totals")
+	[ ! -s "${table-}" ] || { echo; cat "$table"; }
 	rm -rf "$work"
 	echo
 	echo "$p passed, $f failed"

@@ -297,8 +297,8 @@ result $? "make check-debug that comes to no end"
 
 # make check-kernels does so with kernels, and these stand in for what it calls.
 krn=$work/kernels/selftests/vm
-mkdir -p "$krn" "$work"/kernels/{Documentation,include,tools/lib,tools/tapxfer}
-cp "$here/check-kernels.sh" "$krn"
+mkdir -p "$krn" "$work"/kernels/{Documentation,include,tools/{lib,tapxfer,examples}}
+cp "$here"/{check-kernels,result}.sh "$krn"
 printf '# comment\n5.10\ta b c\n7.2\ta b c\n' >"$krn/series"
 printf '#!/bin/sh\n' | tee "$krn/deps.sh" >"$krn/mkrefused.sh"
 printf '#!/bin/sh\necho 6.1.0-test-arm64\n' >"$krn/mksysroot.sh"
@@ -326,8 +326,8 @@ case $k in
 *) [[ $0 != */arm64/* ]] || echo "4 0 0" >"$t" ;;
 esac
 END
-printf '.PHONY: clean lib cli selftests\nclean lib cli selftests:\n' |
-	tee "$work"/kernels/{,tools/lib/,tools/tapxfer/,selftests/}Makefile \
+printf '.PHONY: clean lib cli examples selftests\nclean lib cli examples selftests:\n' |
+	tee "$work"/kernels/{,tools/{lib,tapxfer,examples}/,selftests/}Makefile \
 		>"$work/kernels/dkms.conf"
 chmod +x "$krn"/*.sh
 
@@ -345,13 +345,13 @@ kernels()
 		tail -n 3 "$work/out" | grep -q "^# 6.1.0-test-arm64  *ok  *ok  *4  *0 "
 	result $? "make check-kernels: $1"
 }
-kernels "all is well" - - - "6 0 0" 33 0 "7.2.0-test +ok +ok +6 +0 "
-kernels "a test fails" - - - "5 1 0" 32 1 "7.2.0-test +ok +ok +5 +1 "
-kernels "a build that warns" - - 7.2.0-test-W=1 "6 0 0" 32 1 "7.2.0-test +FAILED +ok +6 +0 "
-kernels "sparse finds something" - - 7.2.0-test-C=2 "6 0 0" 32 1 "7.2.0-test +ok +FAILED +6 +0 "
-kernels "a build that fails" - 7.2.0-test-W=1 - "6 0 0" 25 2 "7.2.0-test +FAILED +ok +0 +0 "
-kernels "a machine says nothing" - - - "" 26 1 "7.2.0-test +ok +ok +0 +0 "
-kernels "a kernel that is not to be had" 7.2 - - "6 0 0" 23 1 "7.2 +none"
+kernels "all is well" - - - "6 0 0" 34 0 "7.2.0-test +ok +ok +6 +0 "
+kernels "a test fails" - - - "5 1 0" 33 1 "7.2.0-test +ok +ok +5 +1 "
+kernels "a build that warns" - - 7.2.0-test-W=1 "6 0 0" 33 1 "7.2.0-test +FAILED +ok +6 +0 "
+kernels "sparse finds something" - - 7.2.0-test-C=2 "6 0 0" 33 1 "7.2.0-test +ok +FAILED +6 +0 "
+kernels "a build that fails" - 7.2.0-test-W=1 - "6 0 0" 26 2 "7.2.0-test +FAILED +ok +0 +0 "
+kernels "a machine says nothing" - - - "" 27 1 "7.2.0-test +ok +ok +0 +0 "
+kernels "a kernel that is not to be had" 7.2 - - "6 0 0" 24 1 "7.2 +none"
 
 # And of another kernel's tests those alone may be left out that say so.
 "$here/run.sh" -n | sort >"$work/all"
