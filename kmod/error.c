@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Error texts that are made when they are needed.
+ * Error texts of several places, and those that are made when they are needed.
  */
 #include <linux/atomic.h>
 #include <linux/kernel.h>
@@ -41,4 +41,27 @@ void tapxfer_set_err_fmt(struct netlink_ext_ack *extack, const char *fmt, ...)
 	turn = (u32)atomic_inc_return(&error_turn) % ERROR_TEXTS;
 	memcpy(error_texts[turn], text, sizeof(text));
 	tapxfer_set_err(extack, NULL, error_texts[turn]);
+}
+
+/**
+ * tapxfer_refuse_file - say why a file is none that a request can be about
+ * @extack: for the text
+ * @attr: the attribute that gave the file
+ * @sock: the error that tapxfer_fence_socket() returned of it
+ * @fenced: what to say of one that is in a handover
+ *
+ * Return: -EBUSY of one in a handover, or else -EOPNOTSUPP.
+ */
+int tapxfer_refuse_file(struct netlink_ext_ack *extack,
+			const struct nlattr *attr, const struct socket *sock,
+			const char *fenced)
+{
+	if (PTR_ERR(sock) == -EBUSY) {
+		tapxfer_set_err(extack, attr, fenced);
+		return -EBUSY;
+	}
+	tapxfer_set_err(extack, attr, PTR_ERR(sock) == -EPROTONOSUPPORT ?
+			"this kernel's tun driver is not one that the module knows" :
+			"the file is no tun file");
+	return -EOPNOTSUPP;
 }

@@ -113,14 +113,8 @@ static int dev_get_file(struct genl_info *info,
 	}
 	sock = tapxfer_fence_socket(file);
 	if (IS_ERR(sock)) {
-		err = sock == ERR_PTR(-EBUSY) ? -EBUSY : -EOPNOTSUPP;
-		if (sock == ERR_PTR(-EPROTONOSUPPORT))
-			NL_SET_ERR_MSG_ATTR(info->extack, a,
-					    "this kernel's tun driver is not one that the module knows");
-		else
-			tapxfer_set_err(info->extack, a, err == -EBUSY ?
-					"the file is in a handover, ask for that one's state" :
-					"the file is no tun file");
+		err = tapxfer_refuse_file(info->extack, a, sock,
+					  "the file is in a handover, ask for that one's state");
 		goto out_fput;
 	}
 	err = tapxfer_scratch_get(&scratch, 0, info->extack);

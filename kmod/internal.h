@@ -493,6 +493,9 @@ static inline int tapxfer_no_memory(struct netlink_ext_ack *extack)
 
 __printf(2, 3)
 void tapxfer_set_err_fmt(struct netlink_ext_ack *extack, const char *fmt, ...);
+int tapxfer_refuse_file(struct netlink_ext_ack *extack,
+			const struct nlattr *attr, const struct socket *sock,
+			const char *fenced);
 
 /* prepare.c */
 struct tapxfer_handover *tapxfer_prepare(const struct tapxfer_request *req,

@@ -107,19 +107,8 @@ static int prepare_file(struct tapxfer_handover *ho, unsigned int i,
 	}
 
 	sock = tapxfer_fence_socket(file);
-	if (sock == ERR_PTR(-EPROTONOSUPPORT)) {
-		NL_SET_ERR_MSG_ATTR(extack, attr,
-				    "this kernel's tun driver is not one that the module knows");
-		return -EOPNOTSUPP;
-	}
-	if (sock == ERR_PTR(-EBUSY)) {
-		NL_SET_ERR_MSG_ATTR(extack, attr, PREPARE_FENCED);
-		return -EBUSY;
-	}
-	if (IS_ERR(sock)) {
-		NL_SET_ERR_MSG_ATTR(extack, attr, "the file is no tun file");
-		return -EOPNOTSUPP;
-	}
+	if (IS_ERR(sock))
+		return tapxfer_refuse_file(extack, attr, sock, PREPARE_FENCED);
 	q->q_sk = sock->sk;
 	q->q_sndbuf = sock->sk->sk_sndbuf;
 	return 0;
