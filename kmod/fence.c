@@ -47,8 +47,10 @@
 static u32 fence_hash(const void *key, u32 len, u32 seed)
 {
 	struct file *const *file = key;
+	u32 hash = hash_long((unsigned long)*file ^ seed, 32);
 
-	return hash_long((unsigned long)*file ^ seed, 32);
+	/* The table goes by the low bits, of which 32-bit machines have few. */
+	return hash ^ (hash >> 16);
 }
 
 static int fence_compare(struct rhashtable_compare_arg *arg, const void *obj)
@@ -56,7 +58,7 @@ static int fence_compare(struct rhashtable_compare_arg *arg, const void *obj)
 	const struct tapxfer_queue *q = obj;
 	struct file *const *file = arg->key;
 
-	return q->q_file != *file;
+	return READ_ONCE(q->q_file) != *file;
 }
 
 static const struct rhashtable_params fence_params = {
@@ -482,7 +484,8 @@ int tapxfer_fence_add(struct tapxfer_queue *q)
 {
 	int err;
 
-	err = rhashtable_insert_fast(&fence_files, &q->q_node, fence_params);
+	err = rhashtable_lookup_insert_fast(&fence_files, &q->q_node,
+					    fence_params);
 	q->q_hashed = !err;
 	return err;
 }
