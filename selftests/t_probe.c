@@ -46,6 +46,15 @@ FIXTURE_VARIANT_ADD(probe, tun) {
 	.flags = IFF_TUN | IFF_NO_PI,
 };
 
+/* By a file, and for a tun there may be no other of its name. */
+static bool is_told(struct genl *g, const struct tap *tap)
+{
+	genl_new(g, TAPXFER_CMD_DEV_GET);
+	mnl_attr_put_u32(g->req, TAPXFER_A_DEV_IFINDEX, tap->ifindex);
+	mnl_attr_put_u32(g->req, TAPXFER_A_DEV_FD, tap->fds[0]);
+	return !genl_talk(g);
+}
+
 FIXTURE_SETUP(probe)
 {
 	/* no mapping of ours where the module has had its own */
@@ -55,6 +64,9 @@ FIXTURE_SETUP(probe)
 	ASSERT_EQ(0, tap_open(&self->mine, "mine0", 1, variant->flags));
 	ASSERT_EQ(0, tap_open(&self->victim, "victim0", 1, variant->flags));
 	ASSERT_EQ(0, genl_open(&self->g));
+	/* Those of the test before go when its last handover has drained. */
+	ASSERT_TRUE(wait_until(is_told(&self->g, &self->mine) &&
+			       is_told(&self->g, &self->victim), SOON_MS));
 }
 
 FIXTURE_TEARDOWN(probe)
