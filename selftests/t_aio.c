@@ -451,7 +451,7 @@ TEST_F(aio_ends, a_read_in_the_driver_keeps_the_module_until_its_packet)
 	/* the handover has let go: it is the read alone */
 	ASSERT_TRUE(wait_until(xfer_state(&g->x) == -ENOENT, 2 * SOON_MS));
 	EXPECT_FALSE(wait_until(unload() != -EWOULDBLOCK, 200));
-	EXPECT_TRUE(waiter_sleeps(&g->req[PREADV].w));
+	EXPECT_TRUE(wait_until(waiter_sleeps(&g->req[PREADV].w), SOON_MS));
 
 	ASSERT_EQ(0, send_each(g, 1));
 	ASSERT_TRUE(waiter_wait(&g->req[PREADV].w, SOON_MS));

@@ -286,7 +286,7 @@ TEST_F(channels, a_state_that_never_comes_is_given_up)
 
 	c->src.hook_at = CHAN_STATE;
 	c->src.hook = never;
-	c->dst.timeout = scaled_ms(500);
+	c->dst.timeout = scaled_ms(1500);
 	chan_run(c);
 	EXPECT_EQ(-ETIMEDOUT, c->dst.err);
 	EXPECT_TEXT("the other side said nothing in time", c->dst);

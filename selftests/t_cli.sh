@@ -90,6 +90,18 @@ field() { python3 -c 'import json, sys
 o = json.load(open(sys.argv[1]))
 print(eval(sys.argv[2]))' "$tmp/out" "$1" 2>>"$tmp/err"; }
 
+# What the kernel does in its own time
+wait_gone() { for _ in $(seq "$tries"); do [ "$(tapxfer -j list)" = "[]" ] && return; sleep 0.05; done; return 1; }
+wait_file() { for _ in $(seq "$tries"); do grep -q "$1" "$2" && return; sleep 0.05; done; return 1; }
+wait_frozen()	# ID: also when a claimant has exited
+{
+	for _ in $(seq "$tries"); do
+		run 0 tapxfer -j list "$1" && [ "$(field 'o["state"]')" = frozen ] && return
+		sleep 0.05
+	done
+	return 1
+}
+
 # -- without a device
 run 0 tapxfer features && out 'features +hold detached claim claimant-exit write-wait' &&
 	out 'hold-default +16384 packets' && out 'deadline-default +10 s' && silent
@@ -132,7 +144,7 @@ run 0 tapxfer check tap0 && out "process $pid \(python3.*\) has 4 of 4 queues" &
 result $? "check: nothing stops"
 run 0 tapxfer -j check --pid "$pid" --try && [ "$(field 'o["ready"], o["queues"], o["found"], len(o["holders"])')" = "(True, 4, 4, 5)" ]
 result $? "check: JSON, try, device found by the process"
-run 0 tapxfer -j list && [ "$(cat "$tmp/out")" = "[]" ] && rm -f "$tmp/out" &&
+wait_gone && rm -f "$tmp/out" &&
 	run 2 tapxfer check tap0 hold 100000000 && out 'hold 100000000 is above the limit'
 result $? "check: hold above the limit"
 (ulimit -Sn 5; run 2 tapxfer check tap0) && out 'RLIMIT_NOFILE is 5 here'
@@ -204,8 +216,9 @@ run 1 tapxfer claim "$id" --token-file "$tmp/t" -- echo '{fd4}' && err "'\{fd4\}
 result $? "claim: no such queue"
 run 127 tapxfer claim "$id" --token-file "$tmp/t" -- /nope && err "cannot run '/nope': No such file.*frozen again"
 result $? "claim: a command that is not there: $(cat "$tmp/err")"
-run 126 tapxfer claim "$id" --token-file "$tmp/t" -- /etc/passwd && err 'Permission denied'
+wait_frozen "$id" && run 126 tapxfer claim "$id" --token-file "$tmp/t" -- /etc/passwd && err 'Permission denied'
 result $? "claim: a command that cannot be run"
+wait_frozen "$id"
 (ulimit -Sn 6; run 2 tapxfer claim "$id" --token-file "$tmp/t" -- true) && err 'too few free file descriptors'
 result $? "claim: too few descriptors"
 
@@ -237,7 +250,6 @@ out "^alone: tapxfer thaw: .*; 'tapxfer check DEV' shows who, --shared" && ! out
 result $? "thaw: refused while the source has its files: $(grep ^alone "$tmp/out")"
 out "stops: others than the claimant, process SELF, hold 4 of 4 queue files \([0-9]+ references\).* pid $pid \(python3"
 result $? "check: who keeps it from the thaw: $(grep SELF "$tmp/out")"
-wait_gone() { for _ in $(seq "$tries"); do [ "$(tapxfer -j list)" = "[]" ] && return; sleep 0.05; done; return 1; }
 wait_gone
 result $? "thaw: and gone"
 
@@ -280,6 +292,7 @@ listening() { awk '$2 == 16' /proc/net/netlink | wc -l; }
 for _ in $(seq "$tries"); do [ "$(listening)" -ge 1 ] && break; sleep 0.05; done
 nap 0.3
 rmmod tapxfer && modprobe dummy && modprobe tapxfer
+wait_file 'loaded anew' "$tmp/events.err"
 start tap8 1
 run 0 tapxfer freeze --pid "$pid" --token-out "$tmp/t8" && run 0 tapxfer abort "$(sed 's/handover \([0-9]*\).*/\1/' "$tmp/out")" --token-file "$tmp/t8"
 nap 0.3
@@ -358,7 +371,6 @@ ip link set tap11 down && ip link set tap11 name tap12
 tapxfer claim "$id" --token-file "$tmp/t11" --no-fds -- sleep 1000 >"$tmp/claim.out" 2>&1 &
 first=$!
 sources+=("$first")
-wait_file() { for _ in $(seq "$tries"); do grep -q "$1" "$2" && return; sleep 0.05; done; return 1; }
 wait_file 'warning: tap12 is not as it was exported: it was renamed\.$' "$tmp/claim.out"
 result $? "claim: warns of a rename: $(cat "$tmp/claim.out")"
 run 0 tapxfer list && out '^ID.*VIOLATED$' && out ' name$'
@@ -378,7 +390,7 @@ run 0 tapxfer freeze --pid "$pid" --deadline 2m --token-out "$tmp/t13" &&
 	run 0 tapxfer claim "$id" --token-file "$tmp/t13" --attach-all -- true &&
 	run 0 tapxfer show tap13 && out 'num-queues +3 enabled'
 result $? "claim --attach-all: nothing before the thaw"
-for _ in $(seq "$tries"); do tapxfer list "$id" | grep -q frozen && break; sleep 0.05; done
+wait_frozen "$id"
 run 0 tapxfer claim "$id" --token-file "$tmp/t13" --attach-all -- \
 	tapxfer thaw "$id" --shared --token-file "$tmp/t13" &&
 	out 'tap13 thawed' && run 0 tapxfer show tap13 &&
@@ -410,7 +422,11 @@ run 2 tapxfer check tap4 --pid "$pid" && out 'has 1 of 2 queues; no process.*has
 result $? "check: the only reference in flight"
 stop
 start tap9 256 poll
-nap 0.3
+# in poll(), or on arm64 in ppoll()
+for _ in $(seq "$tries"); do
+	case $(cut -d ' ' -f 1 "/proc/$pid/syscall") in 7 | 73) break ;; esac
+	sleep 0.05
+done
 run 0 tapxfer -j check --pid "$pid" --try &&
 	[ "$(field '[f["what"] for f in o["findings"]], o["found"]')" = "(['calls'], 256)" ]
 result $? "check: 256 queues in a poll that sleeps"

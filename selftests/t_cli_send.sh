@@ -122,7 +122,7 @@ stop
 # -- rolled back ----------------------------------------------------------
 
 start tap0
-pair 2 2 tap0 --timeout 500ms -- -- "${vmm[@]}" '{fds}' &&
+pair 2 2 tap0 --timeout "$(secs 2)" -- -- "${vmm[@]}" '{fds}' &&
 	err send "queue 0 of 'tap0' is held by others than source and target \(1\)" &&
 	err recv "the other side: queue 0 of 'tap0' is held" &&
 	out send '^tap0: back' && out recv '^tap0: back'
@@ -188,10 +188,10 @@ result $? "a target that wants it drained"
 
 # nobody connects the second socket
 rm -f "$tmp/sock" "$tmp/late"
-tapxfer recv --socket "$tmp/sock" --late "$tmp/late" --timeout 500ms -- true \
+tapxfer recv --socket "$tmp/sock" --late "$tmp/late" --timeout "$(secs 2)" -- true \
 	>"$tmp/recv.out" 2>"$tmp/recv.err" &
 recv=$!
-tapxfer send tap0 --pid "$source" --socket "$tmp/sock" --late "$tmp/none" --timeout 2s \
+tapxfer send tap0 --pid "$source" --socket "$tmp/sock" --late "$tmp/none" --timeout "$(secs 5)" \
 	>"$tmp/send.out" 2>"$tmp/send.err"
 [ $? = 2 ] && err send "cannot connect to '$tmp/none'" && out send '^tap0: back'
 a=$?

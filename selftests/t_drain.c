@@ -167,7 +167,7 @@ static int drainer(void *arg)
 		return 1;
 	do {
 		err = drain(&g, &d->x, 1000);
-	} while ((err == -ETIMEDOUT || err == -EBUSY) && --d->tries);
+	} while (err == -EBUSY || (err == -ETIMEDOUT && --d->tries));
 	return -err;
 }
 

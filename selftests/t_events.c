@@ -171,7 +171,7 @@ TEST_F(events, an_abort)
 TEST_F(events, the_deadline)
 {
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
-				500));
+				scaled_ms(1000)));
 	EXPECT_EVENT(PREPARED, PREPARED);
 	EXPECT_EVENT(HOLDING, HOLDING);
 	EXPECT_EVENT(FROZEN, FROZEN);

@@ -43,7 +43,7 @@ FIXTURE_SETUP(holders)
 	ASSERT_EQ(0, tap_open(&self->tap, "tap0", QUEUES, TAP_VM));
 	ASSERT_EQ(0, tap_set_nonblock(&self->tap, true));
 	ASSERT_EQ(0, xfer_open(&self->x));
-	ASSERT_EQ(0, sender_open(&self->s, self->tap.ifindex, 16));
+	ASSERT_EQ(0, sender_open(&self->s, self->tap.ifindex, 64));
 	ASSERT_EQ(0, tally_init(&self->t, 1 << 16));
 }
 

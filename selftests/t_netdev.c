@@ -118,6 +118,9 @@ TEST_F(quiet, no_link_event_and_the_same_bridge_port)
 	int one = 1, zero = 0;
 
 	ASSERT_EQ(0, link_info(if_nametoindex("port1"), &port1));
+	/* a port forwards when the news of its carrier have come */
+	ASSERT_TRUE(wait_until(!link_info(if_nametoindex("port0"), &before) &&
+			       before.flags & IFF_RUNNING, SOON_MS));
 	/* news of the setup come with a delay */
 	ASSERT_TRUE(wait_until(!link_info(self->tap.ifindex, &before) &&
 			       before.flags & IFF_RUNNING && before.brport,

@@ -271,8 +271,11 @@ TEST_F_TIMEOUT(race, accounts_for_every_packet, 24 * 3600)
 	int i, q;
 
 	printf("# race: %u handovers, RACE_SEED=%lu\n", self->goal, r->seed);
-	while (race_get(&r->begun) < self->goal && !race_get(&r->failed) &&
-	       beats(r, self->pulses)) {
+	/* and on until a claimant was hit, as is likely within the first few */
+	while ((race_get(&r->begun) < self->goal ||
+		(!race_get(&r->heard.deaths) &&
+		 race_get(&r->begun) < 10 * self->goal)) &&
+	       !race_get(&r->failed) && beats(r, self->pulses)) {
 		usleep(race_rnd(&self->rnd, 20000));
 		if (race_get(&r->begun) < next)
 			continue;
@@ -328,9 +331,14 @@ TEST_F_TIMEOUT(race, accounts_for_every_packet, 24 * 3600)
 		/* The driver counts what it says. */
 		ASSERT_NE(NULL, if_indextoname(r->taps[i].ifindex, name));
 		ASSERT_EQ(0, link_stats(name, &stats));
-		EXPECT_EQ(r->down[i].dropped, stats.tx_dropped);
+		/* But none counts what the stack refuses at a new tx queue length. */
+		if (race_specs[i].txqlen) {
+			EXPECT_GE(r->down[i].dropped, stats.tx_dropped);
+		} else {
+			EXPECT_EQ(r->down[i].dropped, stats.tx_dropped);
+		}
 		if (!race_specs[i].small_holds)
-			EXPECT_EQ(0, r->down[i].dropped);
+			EXPECT_EQ(0, stats.tx_dropped);
 	}
 	/* A race in which nobody wins, or nobody loses, shows nothing. */
 	EXPECT_EQ(0, r->heard.lost);

@@ -178,7 +178,8 @@ TEST_F(ready, who_reads_and_writes_waits_for_the_thaw)
 	w.len = self->tap.hdr + packet_make(w.packet + self->tap.hdr, 0, 1);
 	ASSERT_EQ(0, waiter_start(&r));
 	ASSERT_EQ(0, waiter_start(&w));
-	EXPECT_TRUE(waiter_sleeps(&early));
+	/* ready has woken it, to sleep in the driver */
+	EXPECT_TRUE(wait_until(waiter_sleeps(&early), SOON_MS));
 	EXPECT_EQ(0, capture_read(&self->c));
 	ASSERT_EQ(0, TARGET(agent_thaw, 0, 0));
 	EXPECT_TRUE(waiter_wait(&r, SOON_MS));
@@ -324,6 +325,9 @@ TEST_F(ready, an_abort_that_another_one_ends_keeps_what_is_held)
 		EXPECT_EQ(HELD, tap_read_all(&many, &self->t));
 		EXPECT_EQ(0, tally_lost(&self->t, s.seq));
 		ASSERT_TRUE(!err || err == -ENOENT);
+		/* too late is no race */
+		if (!err && !is_detached(many.fds[MANY - 2]))
+			err = -ENOENT;
 		ASSERT_EQ(0, agent_call(&self->target, NULL, agent_close, 0, 0));
 	}
 	ASSERT_EQ(0, err);

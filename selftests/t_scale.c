@@ -298,11 +298,17 @@ TEST_F_TIMEOUT(scale, commands_that_race_for_one_handover, 50)
 	ASSERT_EQ(0, tally_init(&t, 1 << 16));
 	ASSERT_EQ(0, xfer_open(x));
 	for (turn = 0; turn < 10; turn++) {
-		int rc[4];
+		uint32_t deadline = turn % 2 ? 0 : 20;
+		int rc[4], err;
 		pid_t pid[4];
 
-		ASSERT_EQ(0, xfer_begin(x, tap, TAPXFER_STATE_FROZEN, 0,
-					turn % 2 ? 0 : 20));
+		/* a deadline that races, too, and not with what comes before */
+		do {
+			err = xfer_begin(x, tap, TAPXFER_STATE_FROZEN, 0,
+					 deadline);
+			deadline *= 2;
+		} while (err == -ENOENT || err == -ECANCELED);
+		ASSERT_EQ(0, err);
 		ASSERT_EQ(0, sender_send(&s, 200));
 		r.x = *x;
 		for (i = 0; i < 4; i++)

@@ -399,7 +399,7 @@ TEST_F(send, a_source_that_keeps_a_file_is_named)
 	struct chan *c = self->c;
 
 	ASSERT_EQ(0, agent_call(&c->source, NULL, chan_hold_file, 1, true));
-	c->src.timeout = scaled_ms(500);
+	c->src.timeout = scaled_ms(1500);
 	chan_run(c);
 	EXPECT_BACK(c, -EBUSY, -ECONNREFUSED);
 	EXPECT_EQ(CHAN_END, c->src.step);
@@ -473,7 +473,7 @@ TEST_F(send, the_target_is_silent_before_the_verdict)
 {
 	struct chan *c = self->c;
 
-	c->src.timeout = scaled_ms(500);
+	c->src.timeout = scaled_ms(1500);
 	c->dst.hook_at = CHAN_ACCEPT;
 	c->dst.hook = wait_for_the_end;
 	chan_run(c);
@@ -487,7 +487,7 @@ TEST_F(send, the_target_is_silent_after_the_source_has_let_go)
 {
 	struct chan *c = self->c;
 
-	c->src.timeout = scaled_ms(500);
+	c->src.timeout = scaled_ms(1500);
 	c->dst.hook_at = CHAN_END;
 	c->dst.hook = wait_for_the_end;
 	chan_run(c);

@@ -94,7 +94,7 @@ TEST_F(settle, a_target_that_is_ready_is_left_alone)
 {
 	struct chan *c = self->c;
 
-	c->src.timeout = scaled_ms(500);
+	c->src.timeout = scaled_ms(1500);
 	c->dst.hook_at = CHAN_END;
 	c->dst.hook = be_ready_and_slow;
 	chan_run(c);
@@ -347,7 +347,7 @@ TEST_F(settle, a_source_that_reaps_whatever_ends)
 {
 	struct chan *c = self->c;
 
-	c->src.timeout = scaled_ms(500);
+	c->src.timeout = scaled_ms(1500);
 	c->src.hook_at = c->dst.hook_at = CHAN_END;
 	c->src.hook = reap;
 	c->dst.hook = be_silent;

@@ -129,15 +129,23 @@ TEST_F(ring, is_back_at_tx_queue_len_after_more_than_that)
 	uint32_t len = variant->len ?: TAP_RING, i;
 	uint32_t held = variant->hold ?: len + 200;
 	int flow_of[TAP_MAX], q;
+	int64_t ended;
 
 	ASSERT_EQ(0, flows_learn(&self->s, &self->tap, &self->t, flow_of));
 	FREEZE(variant->hold);
 	FILL(held);
 	ASSERT_EQ(0, self->s.dropped);
 	ASSERT_EQ(0, xfer_finish(&self->x));
+	ended = now_ms();
 	ASSERT_EQ(held * variant->queues, tap_read_all(&self->tap, &self->t));
 	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
 	EXPECT_TRUE(unused());
+	/* Who is slower is not waited for: the next handover sees to it then. */
+	if (now_ms() - ended > 4000) {
+		FREEZE(variant->hold);
+		ASSERT_EQ(0, xfer_finish(&self->x));
+		EXPECT_TRUE(unused());
+	}
 
 	memset(self->t.count, 0, sizeof(self->t.count));
 	FILL(len + 50);

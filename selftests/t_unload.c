@@ -18,7 +18,7 @@
 #include "tap.h"
 #include "util.h"
 
-#define QUESTIONS	8000	/* of one datagram, which keep the family busy */
+#define QUESTIONS	3000	/* of one datagram, which keep the family busy */
 #define ROUNDS		4
 
 struct unload {

@@ -262,7 +262,7 @@ static bool fails_at_once(struct rig *g, enum kind kind, bool async)
 
 	if (!queue_one(g, kind, async) || uring_submit(&g->r))
 		return false;
-	if (wait_until(reap(g) && req->done, 200))
+	if (wait_until(reap(g) && req->done, scaled_ms(300)))
 		return req->res == -EAGAIN;
 	uring_queue(&g->r, IORING_OP_ASYNC_CANCEL, -1, (void *)(uintptr_t)kind,
 		    0, QUEUES);

@@ -18,7 +18,7 @@
 #include "matrix.h"
 #include "util.h"
 
-#define FLOWS		16
+#define FLOWS		64
 #define HELD		(TAP_RING + TAP_RING / 2)	/* no ring takes it */
 #define CELL_MS		120000
 
@@ -333,7 +333,7 @@ static int run_cell(void *arg)
 		return -1;
 	/* Not before it is where it shall be found, on a machine this slow. */
 	m->deadline = play->event == MATRIX_DEADLINE ?
-		     1500 + 2 * (now_ms() - m->begun) : XFER_PATIENCE_MS;
+		     scaled_ms(1500) + 2 * (now_ms() - m->begun) : XFER_PATIENCE_MS;
 	if (matrix_step_to(m, state))
 		return -1;
 	if (state)

@@ -105,7 +105,7 @@ struct matrix_facts {
 };
 
 #define MATRIX_NEW_NAME		"new0"
-#define MATRIX_NEW_TXQLEN	2000
+#define MATRIX_NEW_TXQLEN	10000	/* more than ever is held */
 
 /* One cell's stage */
 struct matrix {

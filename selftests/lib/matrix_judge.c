@@ -169,8 +169,10 @@ static int check_accounts(struct matrix *m)
 	/*
 	 * Who stops the stack's own queues, to resize or to close them, locks
 	 * all for a moment: a direct send is refused then, and none counts it.
+	 * A device is down when it is renamed or moved.
 	 */
-	if (!(m->row->change & (MATRIX_TXQLEN | MATRIX_DOWN)))
+	if (!(m->row->change & (MATRIX_TXQLEN | MATRIX_DOWN | MATRIX_NAME |
+				MATRIX_NETNS)))
 		MUST(stats.tx_dropped >= m->s.dropped);
 	MUST_EQ(m->s.dropped, tally_lost(&m->g->rx, m->s.seq));
 	return 0;
@@ -201,7 +203,8 @@ static int next_handover(struct matrix *m)
 	if (borrow(m, &queues, &tap))
 		return -1;
 	MUST_EQ(0, xfer_open(&x));
-	MUST_EQ(0, xfer_begin(&x, &tap, TAPXFER_STATE_FROZEN, 0, 0));
+	MUST_EQ(0, xfer_begin(&x, &tap, TAPXFER_STATE_PREPARED, 0, 0));
+	MUST_EQ(0, xfer_freeze_patiently(&x));
 	if (matrix_burst(m, 100))
 		return -1;
 	MUST_EQ(0, xfer_get(&x));

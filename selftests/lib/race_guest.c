@@ -121,8 +121,9 @@ static void *writer(void *arg)
 	int err = 0;
 
 	while (!err && !race_get(&u->r->stop_traffic)) {
-		for (n = race_rnd(&rnd, 32); !err && n && has_window(u, *sent);
-		     n--) {
+		for (n = race_rnd(&rnd, 32);
+		     !err && n && has_window(u, *sent) &&
+		     !race_get(&u->r->stop_traffic); n--) {
 			err = write_one(u, *sent);
 			race_set(sent, *sent + !err);
 		}

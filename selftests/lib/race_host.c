@@ -52,7 +52,8 @@ static void *inject(void *arg)
 	uint32_t window = race_specs[in->dev].window, n;
 
 	while (!race_get(&in->r->stop_traffic)) {
-		for (n = race_rnd(&in->rnd, 64) + 1; n; n--) {
+		for (n = race_rnd(&in->rnd, 64) + 1;
+		     n && !race_get(&in->r->stop_traffic); n--) {
 			if (race_in_flight(in->r, in->dev) >= window ||
 			    in->s.seq == RACE_MAX_SEQ)
 				break;

@@ -31,11 +31,13 @@ trap 'exit 1' INT TERM HUP
 # host_tap NAME CMD...: a program whose TAP is judged as the machine's is
 host_tap()
 {
-	echo "$1 300" >"$work/list"
+	export HOST_TAP_TIMEOUT=$((300 * ${VM_SCALE:-2}))
+
+	echo "$1 $HOST_TAP_TIMEOUT" >"$work/list"
 	# shellcheck disable=SC2016 # expands in that shell
 	"$here/judge" --host --list "$work/list" --totals "$totals" -- sh -c '
 		echo "# vm: start"
-		echo "# vm: begin $0 300"
+		echo "# vm: begin $0 $HOST_TAP_TIMEOUT"
 		"$@" 2>&1
 		printf "\n# vm: end $0 $?\n# vm: done\n"' "$@" </dev/null
 }
