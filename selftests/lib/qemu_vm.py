@@ -205,7 +205,7 @@ def qemu_args(name, memory, first, machine="pc", share="on", kernel=True):
         "-display", "none", "-no-reboot",
         "-machine", f"{MACHINES[machine]},memory-backend=mem",
         # for one CPU alone TCG leaves out the memory barriers (before 8.1)
-        "-accel", "tcg,thread=multi,tb-size=64", "-cpu", "qemu64",
+        "-accel", "tcg,thread=multi,tb-size=64", "-cpu", "qemu64,-cx16",
         "-smp", "1,maxcpus=2", "-m", f"{MEMORY_MB}M", "-object",
         f"memory-backend-file,id=mem,size={MEMORY_MB}M,mem-path={memory},share={share}",
         "-serial", f"file:{work}/{name}.console",
