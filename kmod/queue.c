@@ -103,6 +103,15 @@ void tapxfer_queue_sample(struct tapxfer_queue *q)
  */
 #define SNDBUF_NO_BATCH	(INT_MAX - 1)
 
+/*
+ * Change a limit from what it was to something else; returns what it is if not. A
+ * function, since arm64's cmpxchg() has sparse cast constants to all sizes.
+ */
+static int sndbuf_change(struct sock *sk, int from, int to)
+{
+	return cmpxchg(&sk->sk_sndbuf, from, to);
+}
+
 /**
  * tapxfer_queue_unbatch - have vhost begin no more batches
  * @q: a queue whose sends are about to be closed
@@ -114,7 +123,7 @@ void tapxfer_queue_sample(struct tapxfer_queue *q)
  */
 void tapxfer_queue_unbatch(struct tapxfer_queue *q)
 {
-	int sndbuf = cmpxchg(&q->q_sk->sk_sndbuf, INT_MAX, SNDBUF_NO_BATCH);
+	int sndbuf = sndbuf_change(q->q_sk, INT_MAX, SNDBUF_NO_BATCH);
 
 	/* TUNGETSNDBUF answers from it as soon as the fence is up. */
 	WRITE_ONCE(q->q_sndbuf, sndbuf);
@@ -149,8 +158,8 @@ void tapxfer_queue_close(struct tapxfer_queue *q)
 void tapxfer_queue_open(struct tapxfer_queue *q)
 {
 	/* A queue attached meanwhile can have set it anew: that one counts. */
-	cmpxchg(&q->q_sk->sk_sndbuf, q->q_unbatched ? SNDBUF_NO_BATCH : 0,
-		q->q_sndbuf);
+	sndbuf_change(q->q_sk, q->q_unbatched ? SNDBUF_NO_BATCH : 0,
+		      q->q_sndbuf);
 	q->q_unbatched = false;
 }
 
