@@ -205,10 +205,10 @@ TEST_F(abort, the_handover_is_gone_and_another_can_begin)
 	END();
 	EXPECT_TRUE(wait_until(xfer_state(&self->x) == -ENOENT, SOON_MS));
 	EXPECT_EQ(-ENOENT, xfer_thaw(&self->x));
+	EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
 	EXPECT_EQ(-ENOENT, xfer_abort(&self->x));
 	EXPECT_STREQ("no such handover: it never was, or it has ended",
 		     xfer_why(&self->x));
-	EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
 
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
 				0));

@@ -78,6 +78,11 @@ unpack()
 		ln -s "usr/$d" "$tree/sysroot/$d"
 	done
 	rm -rf "$tree"/sysroot/usr/share/{doc,man,locale}
+	# A link to /bin/ip is not to lead to the machine's own.
+	find "$tree/sysroot" -type l -lname '/*' -printf '%p %l\n' |
+		while read -r f d; do
+			ln -sfnr "$tree/sysroot$d" "$f"
+		done
 
 	dpkg-deb -x "$work"/kernel-debs/linux-image-*.deb "$work/image"
 	mv "$work/image/boot" "$work/image/lib" "$tree/"
