@@ -124,6 +124,7 @@ int cmd_abort(struct cli *cli, struct args *args)
 			ret = fail_call(cli, ret);
 		} else {
 			ret = show(cli, ho, "aborted");
+			warn_violated(cli, ho);
 			tapxfer_info_free(ho);
 		}
 	}

@@ -120,7 +120,7 @@ const struct command commands[] = {
 	{ "list", cmd_list, KEY_ID, "[ID]",
 	  "the handovers, or one with its device and queues" },
 	{ "monitor", cmd_monitor, KEY_DEV | KEY_ID, "[DEV | ID]",
-	  "events as they come, until SIGINT or SIGTERM" },
+	  "events as they come, until SIGINT, SIGTERM or SIGHUP" },
 	{ "qemu", cmd_qemu,
 	  KEY_SOURCE | KEY_TARGET | KEY_NETDEV | KEY_PLAN | KEY_HOOK |
 	  KEY_DRY_RUN | KEY_HOLD | KEY_HOLD_BYTES | KEY_DEADLINE |
@@ -154,12 +154,12 @@ static const char more[] =
 	"is 10s, 500ms or 2m; a SIZE is 65536, 64k, 256M or 1G, in powers of 1024. A token\n"
 	"is 32 hexadecimal digits on a line, read from a file or descriptor (\"-\" is\n"
 	"standard input) and written to a new file or a descriptor; it is never an\n"
-	"argument. In CMD's arguments {fds} becomes 3:4:5 and {fd0}, {fd1}... the\n"
-	"descriptors one by one; the environment has TAPXFER_FDS, TAPXFER_ID,\n"
+	"argument. In the arguments of claim's CMD {fds} becomes 3:4:5 and {fd0}, {fd1}...\n"
+	"the descriptors one by one; its environment has TAPXFER_FDS, TAPXFER_ID,\n"
 	"TAPXFER_IFNAME, TAPXFER_IFINDEX, TAPXFER_NUM_QUEUES and TAPXFER_VNET_HDR_SZ.\n"
 	"\n"
-	"Exit status: 0 done, 1 usage, 2 refused by the kernel or not to be had; of claim,\n"
-	"CMD's own, or 126 and 127 when CMD could not be run.\n";
+	"Exit status: 0 done, 1 usage, 2 refused by the kernel or not to be had; of a command\n"
+	"that becomes CMD, CMD's own, or 126 and 127 when CMD could not be run.\n";
 
 const struct command *command_find(const char *name)
 {

@@ -20,11 +20,11 @@
  * Errors. Each comes with an extack message that says which of the causes it
  * was, and with the offending attribute where there is one:
  *
- *   EINVAL      an attribute is missing, or its value cannot be (hold 0,
- *               deadline 0, a file twice, a queue file missing, an id
+ *   EINVAL      an attribute is missing, or its value cannot be (hold 0, hold-bytes
+ *               0, deadline 0, a file twice, a queue file missing, an id
  *               together with files); a hold below what is already queued
- *   ERANGE      hold, deadline or timeout above the family's limit; a token of
- *               another length
+ *   ERANGE      hold, hold-bytes, deadline or timeout above the family's limit;
+ *               a token of another length
  *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token;
  *               the socket was opened by another user, or with fewer rights
  *   EBADF       no such file descriptor
@@ -33,7 +33,8 @@
  *   ENOTUNIQ    a tun (layer 3) whose name another tun or tap of the host has,
  *               in whatever network namespace: its files cannot be told apart
  *   EOPNOTSUPP  the netdev is not a tun or tap; a file is no tun file;
- *               IFF_NAPI_FRAGS; the caller has no address space
+ *               IFF_NAPI_FRAGS; the caller has no address space; the kernel's
+ *               tun driver is not one that the module knows
  *   EXDEV       a file is a queue of another device
  *   EAGAIN      tun and tap devices come and go too fast to tell a tun's files
  *               apart, or the device's rings grew during the prepare: try again;
@@ -52,8 +53,9 @@
  *   ETIMEDOUT   freeze: writes or ioctls in flight did not end in time; the
  *               handover is holding, freeze again. drain: the host still has
  *               packets of the queues
- *   ECANCELED   the handover ended (abort, deadline, device deleted) while
- *               the command was under way
+ *   EINTR       freeze, drain: a signal came while it waited
+ *   ECANCELED   the handover ended (abort, deadline, device deleted), or the
+ *               claimant exited, while the command was under way
  *   EMFILE      claim: no room for all files in the caller's table; nothing
  *               was claimed
  *   ENOMEM      nothing was changed, try again; never of an abort
