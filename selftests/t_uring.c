@@ -560,8 +560,10 @@ TEST_F(uring_ends, who_lost_a_race_for_a_packet_waits_for_the_thaw)
 	/* On 6.1 a request with IOSQE_ASYNC for a file that blocks, which loses
 	 * such a race, makes its task run in circles in io_uring when packets
 	 * come, whatever holds them meanwhile: its count of retries wraps.
+	 * Before 5.11 one for a file that does not block waits for nothing.
 	 */
-	ASSERT_EQ(0, tap_set_nonblock(&g->tap, variant->async));
+	ASSERT_EQ(0, tap_set_nonblock(&g->tap, variant->async &&
+					       !kernel_before(5, 11)));
 	if (variant->begun)
 		ASSERT_EQ(0, xfer_begin(&g->x, &g->tap, TAPXFER_STATE_PREPARED,
 					0, 0));
