@@ -42,6 +42,8 @@ dkms_builds()
 	mkdir -p "$root/lib/modules" "$root/usr/src" &&
 		cp -a "$tree/lib/modules/$kver" "$root/lib/modules/" &&
 		cp -a "$tree/usr/src/linux-$kver" "$root/usr/src/" &&
+		# a relative link would go by /usr/lib, which /lib is there
+		ln -sfn "/usr/src/linux-$kver" "$root/lib/modules/$kver/build" &&
 		cp "$tree/boot/config-$kver" "$root/boot/" &&
 		make dkms-source DESTDIR="$root" &&
 		in_root dkms install -m tapxfer -v "$version" -k "$kver" &&
