@@ -150,7 +150,7 @@ boots()
 {
 	local test kernel=$work/kernel
 
-	mkdir -p "$kernel/boot" "$root/tests" "$root/etc/modprobe.d"
+	mkdir -p "$kernel/boot" "$root/tests/lib" "$root/etc/modprobe.d"
 	cp "$root/boot/vmlinuz-$first" "$kernel/boot/"
 	cp "$here/init" "$root/init"
 	for test in usleep reboot; do
@@ -158,6 +158,7 @@ boots()
 	done
 	cp "$here"/vm_load.sh "$here"/vm_package.sh selftests/t_cli.sh selftests/t_freeze \
 		"$root/tests/"
+	cp selftests/lib/*.sh "$root/tests/lib/"
 	printf 'vm_load.sh 60\nvm_package.sh 120\nt_freeze 120\nt_cli.sh 360\n' \
 		>"$root/tests/.list"
 	# loading it is not to make a device
