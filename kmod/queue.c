@@ -104,8 +104,8 @@ void tapxfer_queue_sample(struct tapxfer_queue *q)
 #define SNDBUF_NO_BATCH	(INT_MAX - 1)
 
 /*
- * Change a limit from what it was to something else; returns what it is if not. A
- * function, since arm64's cmpxchg() has sparse cast constants to all sizes.
+ * Change a limit, if it is @from still; returns what it was. A function, since
+ * arm64's cmpxchg() has sparse cast constants to all sizes.
  */
 static int sndbuf_change(struct sock *sk, int from, int to)
 {

@@ -378,6 +378,12 @@ result $? "list: what has changed"
 run 0 tapxfer -j thaw "$id" --shared --token-file "$tmp/t11" && [ "$(field 'o["violated"]')" = "['name']" ] &&
 	err 'tapxfer thaw: warning: tap12 .* renamed\.$'
 result $? "thaw: the same, status 0: $(cat "$tmp/err")"
+wait_gone
+freeze
+ip link set tap12 name tap11
+run 0 tapxfer abort "$id" --token-file "$tmp/t11" && out 'aborted' &&
+	err 'tapxfer abort: warning: tap11 .* renamed\.$'
+result $? "abort: the same: $(cat "$tmp/err")"
 pid=$first
 stop
 pid=$source

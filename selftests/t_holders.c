@@ -213,6 +213,31 @@ static uint64_t others(struct xfer *x, int q)
 	       xfer_queue_u64(x, q, TAPXFER_A_QUEUE_OTHERS);
 }
 
+/* Nor are they the queues' one after the other, or all of this device. */
+TEST_F(holders, descriptors_in_any_order_are_told_apart)
+{
+	struct tap other;
+	int dups[3], i;
+
+	FREEZE();
+	ASSERT_EQ(0, tap_open(&other, "tap1", 2, TAP_VM));
+	for (i = 0; i < 2; i++)
+		dups[i] = dup(self->tap.fds[2]);
+	ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+	dups[2] = dup(self->tap.fds[0]);
+	ASSERT_EQ(0, xfer_get(&self->x));
+	for (i = 0; i < QUEUES; i++)
+		EXPECT_EQ(0, xfer_queue_u64(&self->x, i,
+					    TAPXFER_A_QUEUE_OTHERS));
+	EXPECT_EQ(3, xfer_queue_u64(&self->x, 0, TAPXFER_A_QUEUE_HOLDERS));
+	EXPECT_EQ(2, xfer_queue_u64(&self->x, 1, TAPXFER_A_QUEUE_HOLDERS));
+	EXPECT_EQ(4, xfer_queue_u64(&self->x, 2, TAPXFER_A_QUEUE_HOLDERS));
+	EXPECT_EQ(0, xfer_thaw(&self->x)) TH_LOG("%s", xfer_why(&self->x));
+	for (i = 0; i < 3; i++)
+		close(dups[i]);
+	tap_close(&other);
+}
+
 /* Another process's poll refers to the file as its descriptors do. */
 TEST_F(holders, another_processs_poll_is_not)
 {

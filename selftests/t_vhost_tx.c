@@ -481,14 +481,17 @@ static bool can_write(int fd)
  */
 TEST_F(tx, no_batch_begins_while_a_freeze_waits)
 {
+	int64_t end = now_ms() + SOON_MS;
 	struct slow_freeze f = {};
 	int i;
 
 	ASSERT_EQ(0, vhost_start(&self->v, self->tap.fds[0]));
 	SLOW_FREEZE(&f, VHOST_RING);
-	while (can_write(self->tap.fds[0]))
+	while (can_write(self->tap.fds[0])) {
+		ASSERT_GT(end, now_ms());
 		if (waiter_wait(&f.freezer, 0))
 			ASSERT_EQ(0, slow_freeze_start(&f));
+	}
 
 	/* all that the vring has room for: vhost leaves it there */
 	for (i = 0; i < VHOST_RING; i++)

@@ -23,6 +23,9 @@ finished=
 # shellcheck source=selftests/vm/result.sh
 . "$here/result.sh"
 
+# Nothing that runs here has the CPUs for itself: patience, not speed.
+export VM_SCALE=${VM_SCALE:-2}
+
 # a machine that runs beside another one: a process group
 own=
 trap '[ -z "$own" ] || kill -- "-$own" 2>/dev/null; dkms_clean; finish check' EXIT
@@ -31,7 +34,7 @@ trap 'exit 1' INT TERM HUP
 # host_tap NAME CMD...: a program whose TAP is judged as the machine's is
 host_tap()
 {
-	export HOST_TAP_TIMEOUT=$((300 * ${VM_SCALE:-2}))
+	export HOST_TAP_TIMEOUT=$((300 * VM_SCALE))
 
 	echo "$1 $HOST_TAP_TIMEOUT" >"$work/list"
 	# shellcheck disable=SC2016 # expands in that shell
@@ -330,8 +333,7 @@ judged()
 
 # Most tests wait more than they compute, hence two machines: those of library,
 # command and QEMU have one of their own, whose output comes last. Neither has the
-# CPUs for itself: patience, not speed.
-export VM_SCALE=${VM_SCALE:-2}
+# CPUs for itself.
 head_line "tests in $KVER"
 : >"$work/vm"
 : >"$work/vm-own"
