@@ -121,16 +121,17 @@ static void claim_watch(struct tapxfer_handover *ho, struct pid *pid)
 }
 
 /**
- * tapxfer_claim_commit - make the caller's thread group the claimant
+ * tapxfer_claim_begin - make the caller's thread group the claimant
  * @ho: the handover, its command begun, its files in the caller's table
  * @attach: it wants the detached queues attached, from the thaw on
  * @extack: for errors
  *
- * Return: 0, -ECANCELED when the handover ended meanwhile, -ESTALE when the
- * device has other queues than were frozen, or an errno of the driver's.
+ * Return: 0, and rtnl and ho_lock are held; -ECANCELED when the handover ended
+ * meanwhile, -ESTALE when the device has other queues than were frozen, or an
+ * errno of the driver's.
  */
-int tapxfer_claim_commit(struct tapxfer_handover *ho, bool attach,
-			 struct netlink_ext_ack *extack)
+int tapxfer_claim_begin(struct tapxfer_handover *ho, bool attach,
+			struct netlink_ext_ack *extack)
 {
 	struct tapxfer_dev_state st = {};
 	int unknown, told, err;
@@ -141,12 +142,12 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho, bool attach,
 	mutex_lock(&ho->ho_lock);
 	err = tapxfer_handover_check_live(ho, extack);
 	if (err)
-		goto out;
+		goto err_unlock;
 	told = tapxfer_violation_compare(ho, unknown ? NULL : &st);
 	err = unknown ?: tapxfer_check_count(ho, told, ho->ho_seen.queues,
 					     extack);
 	if (err)
-		goto out;
+		goto err_unlock;
 	/* Whoever has a descriptor may have changed it since the freeze. */
 	tapxfer_restore_files(ho);
 	ho->ho_state = TAPXFER_STATE_CLAIMED;
@@ -156,10 +157,32 @@ int tapxfer_claim_commit(struct tapxfer_handover *ho, bool attach,
 	if (attach)
 		tapxfer_shadow_attach_all(ho);
 	tapxfer_event(ho, TAPXFER_EVENT_CLAIMED);
-out:
+	return 0;
+
+err_unlock:
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return err;
+}
+
+/**
+ * tapxfer_claim_commit - the same for a claim alone
+ * @ho: the handover
+ * @attach: as tapxfer_claim_begin()
+ * @extack: for errors
+ *
+ * Return: as tapxfer_claim_begin(), without the locks.
+ */
+int tapxfer_claim_commit(struct tapxfer_handover *ho, bool attach,
+			 struct netlink_ext_ack *extack)
+{
+	int err = tapxfer_claim_begin(ho, attach, extack);
+
+	if (err)
+		return err;
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return 0;
 }
 
 /**

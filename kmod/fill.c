@@ -331,7 +331,8 @@ static u64 handover_blackout(struct tapxfer_handover *ho)
 }
 
 /* Which handover, of which device, in which state. */
-static int fill_who(struct sk_buff *skb, struct tapxfer_handover *ho)
+static int fill_who_in(struct sk_buff *skb, struct tapxfer_handover *ho,
+		       enum tapxfer_state state)
 {
 	if (nla_put_u32(skb, TAPXFER_A_HANDOVER_ID, ho->ho_id) ||
 	    (ho->ho_dev &&
@@ -339,9 +340,14 @@ static int fill_who(struct sk_buff *skb, struct tapxfer_handover *ho)
 			  ho->ho_dev->ifindex) ||
 	      nla_put_string(skb, TAPXFER_A_HANDOVER_IFNAME,
 			     ho->ho_dev->name))) ||
-	    nla_put_u32(skb, TAPXFER_A_HANDOVER_STATE, ho->ho_state))
+	    nla_put_u32(skb, TAPXFER_A_HANDOVER_STATE, state))
 		return -EMSGSIZE;
 	return 0;
+}
+
+static int fill_who(struct sk_buff *skb, struct tapxfer_handover *ho)
+{
+	return fill_who_in(skb, ho, ho->ho_state);
 }
 
 static int fill_u64(struct sk_buff *skb, int attr, u64 value)
@@ -496,6 +502,37 @@ int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho)
 }
 
 /**
+ * tapxfer_fill_thawed_size - room for the reply to a claim that thaws
+ * @nfds: number of descriptors
+ *
+ * Return: bytes, the generic netlink header not counted.
+ */
+size_t tapxfer_fill_thawed_size(unsigned int nfds)
+{
+	/* held, dropped, blackout */
+	return tapxfer_fill_brief_size(nfds) +
+	       3 * nla_total_size_64bit(sizeof(u64));
+}
+
+/**
+ * tapxfer_fill_thawed - the reply to a claim that thaws
+ * @skb: message to append to
+ * @ho: the handover, claimed, about to be thawed
+ * @fds: the claimant's descriptors, or NULL
+ *
+ * Context: under ho_lock.
+ * Return: 0 or -EMSGSIZE.
+ */
+int tapxfer_fill_thawed(struct sk_buff *skb, struct tapxfer_handover *ho,
+			const int *fds)
+{
+	if (fill_who_in(skb, ho, TAPXFER_STATE_DRAINING) ||
+	    tapxfer_fill_brief(skb, ho, fds) || fill_counts(skb, ho))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/**
  * tapxfer_fill_unsent - the reply to drain
  * @skb: message to append to
  * @ho: the handover
@@ -552,7 +589,7 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 	if (has_export(ho) && fill_export(skb, ho))
 		return -EMSGSIZE;
 	if (ho->ho_claimant) {
-		err = tapxfer_holders_count(ho, extack);
+		err = tapxfer_holders_count(ho, ho->ho_claimant, extack);
 		if (err)
 			return err;
 	}

@@ -38,7 +38,8 @@ int tapxfer_cap_get_doit(struct sk_buff *skb, struct genl_info *info)
 			      TAPXFER_FEATURE_VIOLATED |
 			      TAPXFER_FEATURE_ATTACH_ALL |
 			      TAPXFER_FEATURE_SCRATCH |
-			      TAPXFER_FEATURE_BRIEF,
+			      TAPXFER_FEATURE_BRIEF |
+			      TAPXFER_FEATURE_CLAIM_THAW,
 			      TAPXFER_A_CAP_PAD) ||
 	    nla_put_u32(r.skb, TAPXFER_A_CAP_HOLD_DEFAULT,
 			TAPXFER_HOLD_DEFAULT) ||

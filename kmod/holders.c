@@ -14,9 +14,9 @@
  * DOC: who holds a file
  *
  * After the thaw whoever has a queue file reads packets from it, and nobody can
- * keep one holder of an open file from what another one may do. So ready and
- * thaw look, unless they are told that the files shall be shared, whether anyone
- * but the claimant holds one.
+ * keep one holder of an open file from what another one may do. So ready, thaw
+ * and a claim that thaws look, unless they are told that the files shall be shared,
+ * whether anyone but the claimant holds one.
  *
  * A file counts its references and does not know their owners. Some of them are
  * known to be the claimant's: the descriptors in its table, and the polls, reads
@@ -211,13 +211,14 @@ unsigned int tapxfer_holders_beside(const struct tapxfer_queue *q)
 
 /**
  * tapxfer_holders_count - count who else has the files, into q_others
- * @ho: a handover that has a claimant
+ * @ho: the handover
+ * @group: anyone but this thread group
  * @extack: for errors
  *
  * Context: under ho_lock.
  * Return: 0 or -ENOMEM.
  */
-int tapxfer_holders_count(struct tapxfer_handover *ho,
+int tapxfer_holders_count(struct tapxfer_handover *ho, struct pid *group,
 			  struct netlink_ext_ack *extack)
 {
 	unsigned int i;
@@ -232,7 +233,7 @@ int tapxfer_holders_count(struct tapxfer_handover *ho,
 	}
 	for (i = 0; i < ho->ho_nqueues; i++)
 		ho->ho_queues[i].q_own = 0;
-	holders_descriptors(ho, ho->ho_claimant);
+	holders_descriptors(ho, group);
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		struct tapxfer_queue *q = &ho->ho_queues[i];
 
@@ -240,8 +241,8 @@ int tapxfer_holders_count(struct tapxfer_handover *ho,
 		/* Their locks are for what there is to be told apart. */
 		if (others > 0)
 			others = (long)tapxfer_holders_beside(q) - q->q_own -
-				 holders_polls(q, ho->ho_claimant) -
-				 holders_sleepers(q, ho->ho_claimant);
+				 holders_polls(q, group) -
+				 holders_sleepers(q, group);
 		q->q_others = max(others, 0L);
 	}
 	return 0;
@@ -250,21 +251,24 @@ int tapxfer_holders_count(struct tapxfer_handover *ho,
 /**
  * tapxfer_holders_check - whether the claimant has the files for itself
  * @ho: the handover, its command begun
+ * @group: who is about to be the claimant, or NULL for who is
  * @extack: for errors
  *
  * Return: 0, also when there is no claimant any more, which is the caller's to
  * find; -EBUSY or -ENOMEM.
  */
-int tapxfer_holders_check(struct tapxfer_handover *ho,
+int tapxfer_holders_check(struct tapxfer_handover *ho, struct pid *group,
 			  struct netlink_ext_ack *extack)
 {
 	unsigned int i;
 	int err = 0;
 
 	mutex_lock(&ho->ho_lock);
-	if (!ho->ho_claimant || !tapxfer_is_live(ho))
+	if (!group)
+		group = ho->ho_claimant;
+	if (!group || !tapxfer_is_live(ho))
 		goto out;
-	err = tapxfer_holders_count(ho, extack);
+	err = tapxfer_holders_count(ho, group, extack);
 	if (err)
 		goto out;
 	for (i = 0; i < ho->ho_nqueues; i++) {

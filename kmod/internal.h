@@ -466,6 +466,9 @@ int tapxfer_fill_brief(struct sk_buff *skb, struct tapxfer_handover *ho,
 		       const int *fds);
 int tapxfer_fill_claim(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_ended(struct sk_buff *skb, struct tapxfer_handover *ho);
+size_t tapxfer_fill_thawed_size(unsigned int nfds);
+int tapxfer_fill_thawed(struct sk_buff *skb, struct tapxfer_handover *ho,
+			const int *fds);
 int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 			  bool detail, struct netlink_ext_ack *extack);
@@ -560,6 +563,10 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 void tapxfer_unready(struct tapxfer_handover *ho);
 int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
 		 struct sk_buff *reply, struct netlink_ext_ack *extack);
+int tapxfer_claim_thaw_check(struct tapxfer_handover *ho, bool shared,
+			     struct netlink_ext_ack *extack);
+int tapxfer_claim_thaw(struct tapxfer_handover *ho, struct tapxfer_reply *r,
+		       struct genl_info *info, const int *fds);
 
 /* shadow.c */
 int tapxfer_shadow_set(struct tapxfer_queue *q, unsigned int cmd,
@@ -594,9 +601,9 @@ void tapxfer_holders_sleep(struct tapxfer_queue *q, struct tapxfer_sleeper *s,
 			   struct kiocb *iocb);
 void tapxfer_holders_woke(struct tapxfer_sleeper *s);
 unsigned int tapxfer_holders_beside(const struct tapxfer_queue *q);
-int tapxfer_holders_count(struct tapxfer_handover *ho,
+int tapxfer_holders_count(struct tapxfer_handover *ho, struct pid *group,
 			  struct netlink_ext_ack *extack);
-int tapxfer_holders_check(struct tapxfer_handover *ho,
+int tapxfer_holders_check(struct tapxfer_handover *ho, struct pid *group,
 			  struct netlink_ext_ack *extack);
 
 /* claim.c */
@@ -604,6 +611,8 @@ int tapxfer_claim_files(struct tapxfer_handover *ho, int *fds,
 			struct netlink_ext_ack *extack);
 void tapxfer_claim_undo(struct tapxfer_handover *ho, const int *fds,
 			unsigned int n);
+int tapxfer_claim_begin(struct tapxfer_handover *ho, bool attach,
+			struct netlink_ext_ack *extack);
 int tapxfer_claim_commit(struct tapxfer_handover *ho, bool attach,
 			 struct netlink_ext_ack *extack);
 int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,

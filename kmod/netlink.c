@@ -36,6 +36,8 @@ static const struct nla_policy claim_policy[] = {
 	[TAPXFER_A_HANDOVER_ATTACH_ALL]	= { .type = NLA_FLAG },
 	[TAPXFER_A_HANDOVER_SCRATCH]	= { .type = NLA_U64 },
 	[TAPXFER_A_HANDOVER_BRIEF]	= { .type = NLA_FLAG },
+	[TAPXFER_A_HANDOVER_THAW]	= { .type = NLA_FLAG },
+	[TAPXFER_A_HANDOVER_SHARED]	= { .type = NLA_FLAG },
 };
 
 /* ready, thaw */
@@ -169,6 +171,11 @@ static bool wants_brief(struct genl_info *info)
 	return nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_BRIEF]);
 }
 
+static bool wants_shared(struct genl_info *info)
+{
+	return nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_SHARED]);
+}
+
 /* The handover may have ended since the command that is answered. */
 static int fill_state(struct tapxfer_reply *r, struct tapxfer_handover *ho,
 		      struct genl_info *info, bool created, const int *fds)
@@ -218,31 +225,54 @@ static int freeze_doit(struct sk_buff *skb, struct genl_info *info)
 	return finish(ho, info, &r, err, created);
 }
 
-static int claim(struct tapxfer_handover *ho, struct genl_info *info)
+/* What a claim asks for beside the files */
+struct claim_how {
+	bool	fds;
+	bool	attach;
+	bool	thaw;
+	bool	shared;
+};
+
+static size_t claim_size(const struct tapxfer_handover *ho,
+			 struct genl_info *info, const struct claim_how *how)
 {
-	bool attach = nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_ATTACH_ALL]);
-	bool no_fds = nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_NO_FDS]);
-	const struct nlattr *n = info->attrs[TAPXFER_A_HANDOVER_NUM_QUEUES];
-	struct tapxfer_reply r;
-	int *fds = NULL;
-	size_t size;
+	unsigned int nfds = how->fds ? ho->ho_nqueues : 0;
+
+	if (how->thaw)
+		return tapxfer_fill_thawed_size(nfds);
+	return wants_brief(info) ? tapxfer_fill_brief_size(nfds) :
+				   tapxfer_fill_state_size(ho->ho_nqueues,
+							   how->fds);
+}
+
+/* The claim alone; the reply is consumed in every case. */
+static int claim_only(struct tapxfer_handover *ho, struct genl_info *info,
+		      bool attach, struct tapxfer_reply *r, const int *fds)
+{
 	int err;
 
-	if (n && nla_get_u32(n) != ho->ho_nqueues) {
-		tapxfer_set_err_fmt(info->extack,
-				    "the device has %u queues, ask for all of them",
-				    ho->ho_nqueues);
-		return -EINVAL;
-	}
-	if (!no_fds) {
+	err = tapxfer_claim_commit(ho, attach, info->extack);
+	if (!err)
+		err = fill_state(r, ho, info, false, fds);
+	if (!err)
+		return tapxfer_reply_send(r, info);
+	tapxfer_reply_free(r);
+	return err;
+}
+
+static int claim(struct tapxfer_handover *ho, struct genl_info *info,
+		 const struct claim_how *how)
+{
+	struct tapxfer_reply r;
+	int *fds = NULL;
+	int err;
+
+	if (how->fds) {
 		fds = kmalloc_array(ho->ho_nqueues, sizeof(*fds), GFP_KERNEL);
 		if (!fds)
 			return tapxfer_no_memory(info->extack);
 	}
-	size = wants_brief(info) ?
-	       tapxfer_fill_brief_size(no_fds ? 0 : ho->ho_nqueues) :
-	       tapxfer_fill_state_size(ho->ho_nqueues, !no_fds);
-	err = tapxfer_reply_new(&r, info, size);
+	err = tapxfer_reply_new(&r, info, claim_size(ho, info, how));
 	if (err)
 		goto out_fds;
 	if (fds)
@@ -252,13 +282,10 @@ static int claim(struct tapxfer_handover *ho, struct genl_info *info)
 		goto out_fds;
 	}
 
-	err = tapxfer_claim_commit(ho, attach, info->extack);
-	if (!err)
-		err = fill_state(&r, ho, info, false, fds);
-	if (err)
-		tapxfer_reply_free(&r);
+	if (how->thaw)
+		err = tapxfer_claim_thaw(ho, &r, info, fds);
 	else
-		err = tapxfer_reply_send(&r, info);
+		err = claim_only(ho, info, how->attach, &r, fds);
 	if (err) {
 		tapxfer_claim_revoke(ho);
 		if (fds)
@@ -269,8 +296,40 @@ out_fds:
 	return err;
 }
 
+static int claim_check(const struct tapxfer_handover *ho,
+		       struct genl_info *info, const struct claim_how *how)
+{
+	const struct nlattr *n = info->attrs[TAPXFER_A_HANDOVER_NUM_QUEUES];
+
+	if (n && nla_get_u32(n) != ho->ho_nqueues) {
+		tapxfer_set_err_fmt(info->extack,
+				    "the device has %u queues, ask for all of them",
+				    ho->ho_nqueues);
+		return -EINVAL;
+	}
+	if (how->shared && !how->thaw) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[TAPXFER_A_HANDOVER_SHARED],
+				    "shared is for a claim that thaws, or for ready and thaw");
+		return -EINVAL;
+	}
+	if (how->attach && how->thaw) {
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[TAPXFER_A_HANDOVER_ATTACH_ALL],
+				    "a claim that thaws attaches no queue: claim, then thaw");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int claim_doit(struct sk_buff *skb, struct genl_info *info)
 {
+	const struct claim_how how = {
+		.fds = !nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_NO_FDS]),
+		.attach = nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_ATTACH_ALL]),
+		.thaw = nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_THAW]),
+		.shared = wants_shared(info),
+	};
 	struct tapxfer_handover *ho;
 	unsigned long scratch;
 	int err;
@@ -281,22 +340,27 @@ static int claim_doit(struct sk_buff *skb, struct genl_info *info)
 	ho = tapxfer_request_find(info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
+	err = claim_check(ho, info, &how);
+	if (err)
+		goto out;
 	err = tapxfer_scratch_take(tapxfer_request_scratch(skb, info), &scratch,
 				   info->extack);
+	if (err)
+		goto out;
+	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_FROZEN), scratch,
+				     info->extack);
+	if (err)
+		goto out;
+	if (how.thaw)
+		err = tapxfer_claim_thaw_check(ho, how.shared, info->extack);
 	if (!err)
-		err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_FROZEN),
-					     scratch, info->extack);
-	if (!err) {
-		err = claim(ho, info);
+		err = claim(ho, info, &how);
+	/* A thaw that worked is done. */
+	if (err || !how.thaw)
 		tapxfer_handover_done(ho);
-	}
+out:
 	tapxfer_handover_put(ho);
 	return err;
-}
-
-static bool wants_shared(struct genl_info *info)
-{
-	return nla_get_flag(info->attrs[TAPXFER_A_HANDOVER_SHARED]);
 }
 
 /* The reply to ready and pass; the handover may have ended since. */

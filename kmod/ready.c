@@ -3,6 +3,7 @@
  * The claimant's way back to traffic: ready, and thaw.
  */
 #include <linux/rtnetlink.h>
+#include <linux/sched/signal.h>
 #include <linux/timekeeping.h>
 
 #include "internal.h"
@@ -60,7 +61,7 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 	int unknown = 0, err = 0;
 
 	if (!shared)
-		err = tapxfer_holders_check(ho, extack);
+		err = tapxfer_holders_check(ho, NULL, extack);
 	/* Traffic has to go on, whether or not the driver can be asked. */
 	if (!err)
 		unknown = tapxfer_violation_ask(ho, &st, NULL);
@@ -198,4 +199,72 @@ int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return 0;
+}
+
+/**
+ * tapxfer_claim_thaw_check - whether a claim can thaw as well
+ * @ho: the handover, its command begun, frozen
+ * @shared: whoever else has the files may keep them
+ * @extack: for errors
+ *
+ * Before there is a claim: nobody is told of one that there was not.
+ *
+ * Return: 0; -EPROTO when there are settings to be taken back; or as
+ * tapxfer_holders_check().
+ */
+int tapxfer_claim_thaw_check(struct tapxfer_handover *ho, bool shared,
+			     struct netlink_ext_ack *extack)
+{
+	bool stale;
+
+	/* It is a claimant's end or a command that changes it. */
+	mutex_lock(&ho->ho_lock);
+	stale = ho->ho_shadow.s_stale;
+	mutex_unlock(&ho->ho_lock);
+	if (stale) {
+		NL_SET_ERR_MSG(extack,
+			       "an earlier claimant has left settings, which a thaw takes back: claim, then thaw");
+		return -EPROTO;
+	}
+	return shared ? 0 : tapxfer_holders_check(ho, task_tgid(current),
+						  extack);
+}
+
+/**
+ * tapxfer_claim_thaw - claim, and let traffic go on, in one
+ * @ho: the handover, checked, its files in the caller's table
+ * @r: the reply, begun; consumed in every case
+ * @info: the request
+ * @fds: the caller's descriptors, or NULL
+ *
+ * A claim whose reply cannot be delivered is undone, and an end cannot be: so the
+ * reply goes first. There is no record to apply, and nobody who could make one
+ * meanwhile.
+ *
+ * Return: 0, and the command is done; or an errno, as of a claim or the socket, and
+ * tapxfer_claim_revoke() has to follow.
+ */
+int tapxfer_claim_thaw(struct tapxfer_handover *ho, struct tapxfer_reply *r,
+		       struct genl_info *info, const int *fds)
+{
+	int err;
+
+	err = tapxfer_claim_begin(ho, false, info->extack);
+	if (err) {
+		tapxfer_reply_free(r);
+		return err;
+	}
+
+	err = tapxfer_fill_thawed(r->skb, ho, fds);
+	if (err)
+		tapxfer_reply_free(r);
+	else
+		err = tapxfer_reply_send(r, info);
+	if (!err) {
+		tapxfer_end_locked(ho, TAPXFER_EVENT_THAWED, NULL);
+		tapxfer_handover_done_locked(ho);
+	}
+	mutex_unlock(&ho->ho_lock);
+	rtnl_unlock();
+	return err;
 }

@@ -22,7 +22,9 @@
  *
  *   EINVAL      an attribute is missing, or its value cannot be (hold 0, hold-bytes
  *               0, deadline 0, a file twice, a queue file missing, an id
- *               together with files); a hold below what is already queued
+ *               together with files); a hold below what is already queued;
+ *               claim: NUM_QUEUES that the device has not, or SHARED without
+ *               THAW, or ATTACH_ALL with it
  *   ERANGE      hold, hold-bytes, deadline or timeout above the family's limit;
  *               a token of another length
  *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token;
@@ -41,13 +43,14 @@
  *               freeze: a queue was attached or detached meanwhile, by a call
  *               that is older than the handover: freeze again
  *   EBUSY       the device or a file is in a handover already; another
- *               command on the handover is under way; ready, thaw: others than
- *               the claimant hold a queue file
+ *               command on the handover is under way; ready, thaw, a claim that
+ *               thaws: others than the claimant hold a queue file
  *   EDQUOT      prepare: the user, or the device's network namespace, has as
  *               much in handovers as the module's parameters allow
  *   ESRCH       pass: no such process in the caller's pid namespace
  *   ENOENT      no such handover: never was, or has ended
- *   EPROTO      the handover is not in a state for this command
+ *   EPROTO      the handover is not in a state for this command; a claim that
+ *               thaws: an earlier claimant has left settings
  *   ESTALE      queues were added or removed since the prepare, or the tx
  *               queue length grew: abort and begin anew
  *   ETIMEDOUT   freeze: writes or ioctls in flight did not end in time; the
@@ -91,7 +94,7 @@
  * @TAPXFER_FEATURE_READY: ready takes the fence down before traffic goes on
  * @TAPXFER_FEATURE_NO_FDS: a claim without descriptors
  * @TAPXFER_FEATURE_PASS: a claim can be passed on to another process
- * @TAPXFER_FEATURE_EXCLUSIVE: ready and thaw are refused while anyone but the
+ * @TAPXFER_FEATURE_EXCLUSIVE: what lets go on is refused while anyone but the
  *   claimant holds a queue file, unless shared is asked for
  * @TAPXFER_FEATURE_VHOST_BATCH: what a vhost backend sends in batches while
  *   frozen is kept and sent at the thaw
@@ -102,6 +105,7 @@
  *   thaw on
  * @TAPXFER_FEATURE_SCRATCH: the caller can give memory for the driver to answer in
  * @TAPXFER_FEATURE_BRIEF: freeze and claim can be answered in short
+ * @TAPXFER_FEATURE_CLAIM_THAW: a claim can thaw as well
  */
 enum tapxfer_feature {
 	TAPXFER_FEATURE_HOLD = 1,
@@ -121,6 +125,7 @@ enum tapxfer_feature {
 	TAPXFER_FEATURE_ATTACH_ALL = 16384,
 	TAPXFER_FEATURE_SCRATCH = 32768,
 	TAPXFER_FEATURE_BRIEF = 65536,
+	TAPXFER_FEATURE_CLAIM_THAW = 131072,
 };
 
 /**
@@ -306,6 +311,12 @@ enum {
  * BRIEF goes with freeze and claim, for who has the state or asks for it later: the
  * reply has neither DEV nor QUEUE nor HELD, and the claimant's descriptors in FDS. A
  * claim with NUM_QUEUES is refused if there are more or fewer queues.
+ *
+ * THAW goes with claim, for a target that has nothing of its own to set: the claim and
+ * the thaw in one, both or neither, answered as with BRIEF, and with HELD, DROPPED and
+ * BLACKOUT as they are just before traffic goes on, which it does when the request has
+ * been sent. It does not go with ATTACH_ALL, nor where an earlier claimant was ready and
+ * has left settings to be taken back: claim, then thaw.
  */
 enum {
 	TAPXFER_A_HANDOVER_ID = 1,	/* u32 */
@@ -333,7 +344,7 @@ enum {
 	TAPXFER_A_HANDOVER_TIME,	/* u64, ns, CLOCK_MONOTONIC */
 	TAPXFER_A_HANDOVER_READY_AT,	/* u64, ns, CLOCK_MONOTONIC */
 	TAPXFER_A_HANDOVER_NO_FDS,	/* flag, claim */
-	TAPXFER_A_HANDOVER_SHARED,	/* flag, ready and thaw */
+	TAPXFER_A_HANDOVER_SHARED,	/* flag, ready, thaw, claim with THAW */
 	TAPXFER_A_HANDOVER_PID,		/* u32, pass: the new claimant */
 	TAPXFER_A_HANDOVER_HOLD_BYTES,	/* u64, bytes of memory, all queues */
 	TAPXFER_A_HANDOVER_HELD_BYTES,	/* u64, bytes of memory, all queues */
@@ -345,6 +356,7 @@ enum {
 	TAPXFER_A_HANDOVER_SCRATCH,	/* u64, address of memory, see above */
 	TAPXFER_A_HANDOVER_BRIEF,	/* flag, freeze and claim */
 	TAPXFER_A_HANDOVER_FDS,		/* array of s32, in the queues' order */
+	TAPXFER_A_HANDOVER_THAW,	/* flag, claim */
 
 	__TAPXFER_A_HANDOVER_MAX,
 	TAPXFER_A_HANDOVER_MAX = (__TAPXFER_A_HANDOVER_MAX - 1)
