@@ -122,6 +122,7 @@ static const char *attr_name(enum txl_set set, unsigned int attr)
 		[TAPXFER_A_HANDOVER_SCRATCH] = "scratch",
 		[TAPXFER_A_HANDOVER_BRIEF] = "brief",
 		[TAPXFER_A_HANDOVER_NUM_QUEUES] = "num-queues",
+		[TAPXFER_A_HANDOVER_THAW] = "thaw",
 	};
 
 	if (set == TXL_SET_DEV && attr < ARRAY_SIZE(dev))

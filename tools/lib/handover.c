@@ -330,6 +330,26 @@ EXPORT int tapxfer_claim_flags(struct tapxfer *tx, uint32_t id,
 	return go_on_flags(tx, TAPXFER_CMD_CLAIM, id, token, NULL, attrs, ho);
 }
 
+/* A claim of so many files and nothing else */
+static int claim_init(struct tapxfer *tx, struct txl_req *req, uint32_t id,
+		      const struct tapxfer_token *token, uint32_t flags,
+		      uint64_t attrs, size_t nfds)
+{
+	int err;
+
+	if (nfds > FDS_MAX)
+		return txl_error_set(tx, -E2BIG, "more than %d files", FDS_MAX);
+	if (flags & TAPXFER_CLAIM_ATTACH_ALL)
+		attrs |= FLAG(ATTACH_ALL);
+	if (flags & TAPXFER_CLAIM_SHARED)
+		attrs |= FLAG(SHARED);
+	err = go_on_init(tx, req, TAPXFER_CMD_CLAIM, id, token, attrs);
+	if (!err)
+		mnl_attr_put_u32(req->nlh, TAPXFER_A_HANDOVER_NUM_QUEUES,
+				 (uint32_t)nfds);
+	return err;
+}
+
 struct claimed {
 	int *fds;
 	size_t n;
@@ -359,24 +379,54 @@ EXPORT int tapxfer_claim_fds(struct tapxfer *tx, uint32_t id,
 			     int *fds, size_t nfds)
 {
 	struct claimed claimed = { .fds = fds, .n = nfds };
-	uint64_t attrs = FLAG(BRIEF);
 	struct txl_req req;
 	int err;
 
 	err = flags_check(tx, flags, TAPXFER_CLAIM_ATTACH_ALL);
 	if (err)
 		return err;
-	if (nfds > FDS_MAX)
-		return txl_error_set(tx, -E2BIG, "more than %d files", FDS_MAX);
-	if (flags & TAPXFER_CLAIM_ATTACH_ALL)
-		attrs |= FLAG(ATTACH_ALL);
-	err = go_on_init(tx, &req, TAPXFER_CMD_CLAIM, id, token, attrs);
+	err = claim_init(tx, &req, id, token, flags, FLAG(BRIEF), nfds);
 	if (err)
 		return err;
-	mnl_attr_put_u32(req.nlh, TAPXFER_A_HANDOVER_NUM_QUEUES,
-			 (uint32_t)nfds);
 	err = txl_talk(tx, &req, claimed_reply, &claimed);
 	txl_req_free(&req);
+	return err;
+}
+
+EXPORT int tapxfer_claim_thaw(struct tapxfer *tx, uint32_t id,
+			      const struct tapxfer_token *token, uint32_t flags,
+			      int *fds, size_t nfds, struct tapxfer_info **ho)
+{
+	struct tapxfer_info *thawed = NULL;
+	const void *claimed;
+	struct txl_req req;
+	size_t len = 0;
+	int err;
+
+	if (ho)
+		*ho = NULL;
+	err = flags_check(tx, flags, TAPXFER_CLAIM_SHARED);
+	if (err)
+		return err;
+	err = claim_init(tx, &req, id, token, flags, FLAG(THAW), nfds);
+	if (err)
+		return err;
+	/* memory first: the answer brings descriptors, and traffic goes on */
+	err = txl_talk_one(tx, &req, true, NULL, &thawed);
+	txl_req_free(&req);
+	if (err)
+		return err;
+
+	claimed = tapxfer_info_bin(thawed, TAPXFER_A_HANDOVER_FDS, &len);
+	if (claimed && len == nfds * sizeof(*fds))
+		memcpy(fds, claimed, len);
+	else
+		err = txl_error_set(tx, -EPROTO,
+				    "the kernel gave other descriptors than asked for");
+	if (!err && ho)
+		*ho = thawed;
+	else
+		tapxfer_info_free(thawed);
 	return err;
 }
 

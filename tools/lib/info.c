@@ -301,6 +301,8 @@ EXPORT const char *tapxfer_feature_name(uint64_t feature)
 		return "scratch";
 	case TAPXFER_FEATURE_BRIEF:
 		return "brief";
+	case TAPXFER_FEATURE_CLAIM_THAW:
+		return "claim-thaw";
 	default:
 		return NULL;
 	}

@@ -689,7 +689,7 @@ int tapxfer_freeze_id(struct tapxfer *tx, uint32_t id,
 int tapxfer_claim(struct tapxfer *tx, uint32_t id,
 		  const struct tapxfer_token *token, struct tapxfer_info **ho);
 
-/** Flags of tapxfer_claim_flags() */
+/** Flags of tapxfer_claim_flags(), _claim_fds() and _claim_thaw() */
 enum tapxfer_claim_flag {
 	/** the state alone: the descriptors come by the caller's own way */
 	TAPXFER_CLAIM_NO_FDS = 1,
@@ -700,7 +700,9 @@ enum tapxfer_claim_flag {
 	 * it may detach some again, and an abort leaves them, or after ready puts
 	 * them back, as the source had them
 	 */
-	TAPXFER_CLAIM_ATTACH_ALL = 2
+	TAPXFER_CLAIM_ATTACH_ALL = 2,
+	/** of tapxfer_claim_thaw() alone, as TAPXFER_THAW_SHARED */
+	TAPXFER_CLAIM_SHARED = 4
 };
 
 /**
@@ -708,7 +710,7 @@ enum tapxfer_claim_flag {
  * @tx: the handle
  * @id: the handover
  * @token: its token
- * @flags: bits of enum tapxfer_claim_flag
+ * @flags: bits of TAPXFER_CLAIM_NO_FDS and TAPXFER_CLAIM_ATTACH_ALL
  * @ho: as for tapxfer_claim(); without descriptors the queues
  *   (TAPXFER_A_HANDOVER_QUEUE) are told all the same, and
  *   TAPXFER_A_QUEUE_DETACHED is always as the source had it
@@ -744,6 +746,33 @@ int tapxfer_claim_flags(struct tapxfer *tx, uint32_t id,
 int tapxfer_claim_fds(struct tapxfer *tx, uint32_t id,
 		      const struct tapxfer_token *token, uint32_t flags,
 		      int *fds, size_t nfds);
+
+/**
+ * tapxfer_claim_thaw() - take all queue files and let traffic go on, or neither
+ * @tx: the handle
+ * @id: the handover
+ * @token: its token
+ * @flags: 0 or TAPXFER_CLAIM_SHARED
+ * @fds: where the descriptors go, as with tapxfer_claim_fds()
+ * @nfds: how many; the handover has to have as many queues
+ * @ho: where the result goes, as with tapxfer_thaw(), but as it is just before
+ *   traffic goes on; or NULL; free it with tapxfer_info_free()
+ *
+ * For a target that has nothing to do between the two: no setting of its own, and no
+ * backend to attach. It takes less time than one after the other. The source has to
+ * have let go of its files before, unless they are shared. How the device differs from
+ * what was exported is told when traffic goes on: who decides by it claims first.
+ *
+ * Return: 0; otherwise no descriptor was taken, and nothing was changed: as
+ * tapxfer_claim_fds(); -EBUSY others hold a queue file, as tapxfer_thaw(); -EPROTO also
+ * when an earlier claimant, which was ready, has left settings: claim, then thaw;
+ * -EINVAL also of a kernel that cannot do it (TAPXFER_FEATURE_CLAIM_THAW).
+ *
+ * Threads: one at a time for a handle.
+ */
+int tapxfer_claim_thaw(struct tapxfer *tx, uint32_t id,
+		       const struct tapxfer_token *token, uint32_t flags,
+		       int *fds, size_t nfds, struct tapxfer_info **ho);
 
 /**
  * tapxfer_pass() - pass the claim on to another process
