@@ -160,6 +160,8 @@ int bench_sender_unbound(int sock);
 /* -- the ways ------------------------------------------------------------ */
 
 extern const struct bench_way bench_way_token, bench_way_channel;
+/* Claim and thaw are two calls: for their parts, and the trace. */
+extern const struct bench_way bench_way_token_steps;
 extern const struct bench_way bench_way_fds, bench_way_plug;
 extern const struct bench_way bench_way_queue, bench_way_reopen;
 extern const struct bench_way bench_way_recreate;

@@ -18,6 +18,7 @@ STYLES = {
     "queue": "lw 2 lc rgb '#16a085' pt 13",
     "reopen": "lw 2 lc rgb '#2980b9' pt 4",
     "recreate": "lw 2 lc rgb '#7f8c8d' pt 6",
+    "token-steps": "lw 1 lc rgb '#c0392b' pt 8",
     # They are there at one point only: no line.
     "token-vmm": "lw 3 lc rgb '#c0392b' pt 12",
     "fds-vmm": "lw 2 lc rgb '#2c3e50' pt 14",
@@ -85,7 +86,7 @@ def parts(samples, path):
     lines = {name: [] for name in names}
     for queues in sorted({s["queues"] for s in samples}):
         mine = [s for s in samples
-                if s["way"] == "token" and s["queues"] == queues and not s["load"]]
+                if s["way"] == "token-steps" and s["queues"] == queues and not s["load"]]
         if not mine:
             continue
         for s in mine:

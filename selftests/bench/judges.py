@@ -11,8 +11,8 @@ from targets import FULL, HANDOVERS, LOADS, PAIRS, QUICK, TAPXFER
 HELD_POINTS = (1, 4, 16, 64, 256)
 ALL_POINTS = (1, 4, 8, 16, 64, 256)
 # How many each way can have; the driver counts detached queues, too.
-WAYS = {"token": 256, "channel": 256, "fds": 256, "plug": 256, "queue": 128, "reopen": 256,
-        "recreate": 256}
+WAYS = {"token": 256, "token-steps": 256, "channel": 256, "fds": 256, "plug": 256,
+        "queue": 128, "reopen": 256, "recreate": 256}
 
 
 def spread(value, ends, digits=2):
@@ -105,6 +105,7 @@ def judge_blackout(samples, targets):
             for last in (64, 256):
                 judge_slope(blackout, targets, way, load, last)
             judge_growth(blackout, targets, way, load)
+        judge_ratio(blackout, targets, "token-steps", "fds", load)
         judge_ratio(blackout, targets, "token-vmm", "fds-vmm", load)
 
 

@@ -245,6 +245,7 @@ void bench_loss(void)
 
 	for (i = 0; queues[i]; i++)
 		for (w = 0; bench_ways[w]; w++)
-			if (!bench_ways[w]->queues_only)
+			if (!bench_ways[w]->steps &&
+			    !bench_ways[w]->queues_only)
 				point(bench_ways[w], queues[i]);
 }

@@ -30,6 +30,7 @@ WAYS = {
     "queue": "TUNSETQUEUE, new queues",
     "reopen": "close and re-open",
     "recreate": "delete and re-create",
+    "token-steps": "tapxfer, by token, claim and thaw apart",
     "token-vmm": "tapxfer, by token, target sets it up",
     "fds-vmm": "SCM_RIGHTS alone, target sets it up",
 }
@@ -104,14 +105,15 @@ def blackout_tables(samples):
     rows = []
     for load in (0, 1):
         for queues in blackout.queues:
-            mine = list(blackout.points.get(("token", queues, load), {}).values())
+            mine = list(blackout.points.get(("token-steps", queues, load), {}).values())
             if mine:
                 columns = [[s[key] for s in mine] for key in STEPS]
                 columns += [[between(s) for s in mine]]
                 columns += [[s[key] for s in mine] for key in ("ns", "prepare")]
                 rows.append([f"{queues}{', load' if load else ''}"] +
                             [f"{us(stats.median(c))} / {us(stats.p99(c))}" for c in columns])
-    table("tapxfer by token, us, median / p99 (prepare is while the guest runs)",
+    table("tapxfer by token, claim and thaw apart, us, median / p99 (prepare is while the guest "
+          "runs)",
           ["queues"] + list(STEPS) + ["between", "all", "prepare"], rows)
 
 

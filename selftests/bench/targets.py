@@ -28,6 +28,8 @@ def contract():
         for way in TAPXFER:
             yield ("blackout", f"blackout-{way}-to-fds-8-queues-{load}", QUICK,
                    f"at most 4; {UPPER}")
+        yield ("blackout", f"blackout-token-steps-to-fds-8-queues-{load}", QUICK,
+               f"at most 4, claim and thaw apart; {UPPER}")
         yield ("blackout", f"blackout-token-vmm-to-fds-vmm-8-queues-{load}", QUICK,
                f"at most 4, target sets header size and offloads; {UPPER}")
         for way in TAPXFER:

@@ -154,7 +154,7 @@ void bench_trace(void)
 	struct bench_pair p;
 
 	bench_pair_start(&p, QUEUES);
-	bench_handover(&p, &bench_way_token, NULL, NULL);
+	bench_handover(&p, &bench_way_token_steps, NULL, NULL);
 	bench_handover(&p, &bench_way_channel, NULL, NULL);
 	bench_wait_idle();
 
@@ -167,12 +167,12 @@ void bench_trace(void)
 	must_set("current_tracer", "function_graph", 0);
 	must_set("trace_options", "funcgraph-proc", 0);
 	must_set("trace_options", "nofuncgraph-irqs", 0);
-	traced(&p, "token", &bench_way_token, JUDGED);
+	traced(&p, "token", &bench_way_token_steps, JUDGED);
 	traced(&p, "channel", &bench_way_channel, JUDGED);
 
 	must_set("set_ftrace_filter", ":mod:tapxfer", O_TRUNC);
 	ADD(others);
-	traced(&p, "profile", &bench_way_token, PROFILED);
+	traced(&p, "profile", &bench_way_token_steps, PROFILED);
 	must_set("current_tracer", "nop", 0);
 	bench_pair_end(&p);
 }

@@ -31,6 +31,7 @@ const struct bench_way * const bench_ways[] = {
 	&bench_way_queue,
 	&bench_way_reopen,
 	&bench_way_recreate,
+	&bench_way_token_steps,
 	&bench_way_token_vmm,
 	&bench_way_fds_vmm,
 	NULL,

@@ -74,7 +74,7 @@ static int token_expect(struct bench_side *s)
 	return err;
 }
 
-static int token_leave(struct bench_side *s)
+static int token_freeze(struct bench_side *s)
 {
 	struct xfer *x = &s->self->x;
 	uint64_t begin = now_ns();
@@ -89,13 +89,44 @@ static int token_leave(struct bench_side *s)
 		s->run->held_bytes = err ? 0 :
 				     xfer_u64(x, TAPXFER_A_HANDOVER_HELD_BYTES);
 	}
-	if (!err)
-		err = bench_tell(s, 'Z');
-	if (err)
-		return err;
-	/* The handover has the files: an abort gives them back. */
+	return err;
+}
+
+/* The handover has the files: an abort gives them back. */
+static int token_close(struct bench_side *s)
+{
 	tap_close(&s->self->tap);
 	return bench_tell(s, 'C');
+}
+
+static int token_leave(struct bench_side *s)
+{
+	return token_freeze(s) ?: token_close(s);
+}
+
+static int token_enter(struct bench_side *s)
+{
+	struct xfer *x = &s->self->x;
+	struct tapxfer_info *info;
+	int err;
+
+	err = bench_hear(s, 'C');
+	if (!err)
+		err = tapxfer_claim_thaw(x->tx, x->id, &x->token, 0,
+					 s->self->tap.fds, s->run->queues,
+					 &info);
+	if (err)
+		return err;
+	s->self->tap.n = s->run->queues;
+	told(s, info);
+	tapxfer_info_free(info);
+	return 0;
+}
+
+/* The target claims while the source closes. */
+static int steps_leave(struct bench_side *s)
+{
+	return token_freeze(s) ?: bench_tell(s, 'Z') ?: token_close(s);
 }
 
 static int claim_and_thaw(struct bench_side *s, bool set_up)
@@ -131,12 +162,12 @@ static int claim_and_thaw(struct bench_side *s, bool set_up)
 	return 0;
 }
 
-static int token_enter(struct bench_side *s)
+static int steps_enter(struct bench_side *s)
 {
 	return claim_and_thaw(s, false);
 }
 
-static int token_enter_vmm(struct bench_side *s)
+static int vmm_enter(struct bench_side *s)
 {
 	return claim_and_thaw(s, true);
 }
@@ -145,11 +176,21 @@ const struct bench_way bench_way_token = {
 	.name = "token",
 	.queues_max = TAP_MAX,
 	.judged = true,
-	.steps = true,
 	.prepare = token_prepare,
 	.expect = token_expect,
 	.leave = token_leave,
 	.enter = token_enter,
+};
+
+const struct bench_way bench_way_token_steps = {
+	.name = "token-steps",
+	.queues_max = TAP_MAX,
+	.judged = true,
+	.steps = true,
+	.prepare = token_prepare,
+	.expect = token_expect,
+	.leave = steps_leave,
+	.enter = steps_enter,
 };
 
 const struct bench_way bench_way_token_vmm = {
@@ -160,8 +201,8 @@ const struct bench_way bench_way_token_vmm = {
 	.steps = true,
 	.prepare = token_prepare,
 	.expect = token_expect,
-	.leave = token_leave,
-	.enter = token_enter_vmm,
+	.leave = steps_leave,
+	.enter = vmm_enter,
 };
 
 /* -- over the library's channel ------------------------------------------ */
