@@ -303,7 +303,7 @@ result $? "monitor: goes on when the module was loaded anew"
 stop
 
 # -- claimed without descriptors, passed on, ready
-run 0 tapxfer features && out 'write-wait shadow ready no-fds pass exclusive vhost-batch drain hold-bytes violated attach-all scratch brief$' &&
+run 0 tapxfer features && out 'write-wait shadow ready no-fds pass exclusive vhost-batch drain hold-bytes violated attach-all scratch brief claim-thaw$' &&
 	out 'hold-bytes-default +256 MiB a handover'
 result $? "features: all of them"
 freeze()	# ARG…: its id in $id, the token in $tmp/t11

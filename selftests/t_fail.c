@@ -51,6 +51,7 @@
 #define SHADOW		(1 << 4)	/* the claimant has set something */
 #define TUN		(1 << 5)	/* a layer 3 device */
 #define RELOAD		(1 << 6)	/* a module that has just been loaded */
+#define THAWS		(1 << 7)	/* a claim */
 
 FIXTURE(fail) {
 	struct tap tap;
@@ -100,8 +101,10 @@ PATH(freeze_prepared,	TAPXFER_CMD_FREEZE, S(PREPARED), S(FROZEN), 0,
 PATH(freeze_new,	TAPXFER_CMD_FREEZE, NONE, S(FROZEN));
 PATH(claim,		TAPXFER_CMD_CLAIM, S(FROZEN), S(CLAIMED));
 PATH(claim_no_fds,	TAPXFER_CMD_CLAIM, S(FROZEN), S(CLAIMED), NO_FDS);
-/* who holds the files is learnt once, see holders.c */
 PATH(claim_reload,	TAPXFER_CMD_CLAIM, S(FROZEN), S(CLAIMED), RELOAD);
+/* who sleeps in poll is learnt once, see holders.c */
+PATH(claim_thaw_reload,	TAPXFER_CMD_CLAIM, S(FROZEN), ENDED, THAWS | RELOAD);
+PATH(claim_thaw,	TAPXFER_CMD_CLAIM, S(FROZEN), ENDED, THAWS);
 PATH(pass,		TAPXFER_CMD_PASS, S(CLAIMED), S(CLAIMED));
 PATH(pass_ready,	TAPXFER_CMD_PASS, S(READY), S(READY));
 PATH(drain,		TAPXFER_CMD_DRAIN, S(FROZEN), S(FROZEN));
@@ -288,6 +291,8 @@ static void request(IN)
 		mnl_attr_put(g->req, TAPXFER_A_HANDOVER_NO_FDS, 0, NULL);
 	if (variant->flags & SHARED)
 		mnl_attr_put(g->req, TAPXFER_A_HANDOVER_SHARED, 0, NULL);
+	if (variant->flags & THAWS)
+		mnl_attr_put(g->req, TAPXFER_A_HANDOVER_THAW, 0, NULL);
 	if (variant->cmd == TAPXFER_CMD_PASS)
 		mnl_attr_put_u32(g->req, TAPXFER_A_HANDOVER_PID, getpid());
 }
@@ -297,6 +302,7 @@ static void take_over(IN)
 {
 	const struct nlmsghdr *nlh = (void *)self->g.reply;
 	const struct nlattr *a, *b;
+	size_t len;
 
 	mnl_attr_for_each(a, nlh, sizeof(struct genlmsghdr)) {
 		switch (mnl_attr_get_type(a)) {
@@ -306,6 +312,11 @@ static void take_over(IN)
 		case TAPXFER_A_HANDOVER_TOKEN:
 			memcpy(self->x.token.bytes, mnl_attr_get_payload(a),
 			       TAPXFER_TOKEN_LEN);
+			break;
+		case TAPXFER_A_HANDOVER_FDS:
+			len = mnl_attr_get_payload_len(a);
+			memcpy(self->claimed.fds, mnl_attr_get_payload(a), len);
+			self->claimed.n = len / sizeof(self->claimed.fds[0]);
 			break;
 		case TAPXFER_A_HANDOVER_QUEUE:
 			mnl_attr_for_each_nested(b, a)

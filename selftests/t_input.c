@@ -719,7 +719,7 @@ static const struct {
 			      A(SCRATCH) | A(BRIEF) },
 	{ TAPXFER_CMD_CLAIM, A(ID) | A(TOKEN) | A(NO_FDS) |
 			     A(ATTACH_ALL) | A(SCRATCH) | A(BRIEF) |
-			     A(NUM_QUEUES) },
+			     A(NUM_QUEUES) | A(THAW) | A(SHARED) },
 	{ TAPXFER_CMD_READY, A(ID) | A(TOKEN) | A(SHARED) | A(SCRATCH) },
 	{ TAPXFER_CMD_PASS, A(ID) | A(TOKEN) | A(PID) },
 	{ TAPXFER_CMD_DRAIN, A(ID) | A(TOKEN) | A(TIMEOUT) },
@@ -746,6 +746,7 @@ static size_t size_of(uint8_t cmd, unsigned int attr)
 	if (attr == TAPXFER_A_HANDOVER_NO_FDS ||
 	    attr == TAPXFER_A_HANDOVER_ATTACH_ALL ||
 	    attr == TAPXFER_A_HANDOVER_BRIEF ||
+	    attr == TAPXFER_A_HANDOVER_THAW ||
 	    attr == TAPXFER_A_HANDOVER_SHARED)
 		return 0;
 	return attr == TAPXFER_A_HANDOVER_HOLD_BYTES ||

@@ -117,7 +117,7 @@ OPS_OF = {"ready": "ready", "pass": "pass", "drain": "drain"}
 ATTRS_OF = {"no-fds": "no-fds", "shared": "exclusive", "hold-bytes": "hold-bytes",
             "hold-bytes-default": "hold-bytes", "hold-bytes-max": "hold-bytes",
             "attach-all": "attach-all", "scratch": "scratch", "brief": "brief",
-            "fds": "brief"}
+            "fds": "brief", "thaw": "claim-thaw"}
 
 
 def there(family, names, feature_of):

@@ -14,6 +14,7 @@
 #include <linux/genetlink.h>
 
 #include "fuzz_actor.h"
+#include "genl.h"
 #include "util.h"
 
 #define NOBODY		65534
@@ -23,13 +24,6 @@
 
 enum { OP_SEND, OP_CLEAN };
 
-/* A large answer must find room; who may not ask for more has a little. */
-static void set_room(int fd, int size)
-{
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-}
-
 static int open_netlink(void)
 {
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
@@ -37,7 +31,7 @@ static int open_netlink(void)
 
 	if (fd < 0)
 		return -errno;
-	set_room(fd, ROOM);
+	genl_set_room(fd, ROOM);
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	if (setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on)) ||
 	    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on))) {
@@ -80,24 +74,6 @@ static void take_files(struct actor *a, const struct nlmsghdr *nlh)
 	}
 }
 
-/* Have answers lie there until no other one gets in. */
-static void fill_up(int fd)
-{
-	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
-	struct nlmsghdr nop = {
-		.nlmsg_len = NLMSG_HDRLEN,
-		.nlmsg_type = NLMSG_NOOP,
-		.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
-		.nlmsg_seq = UINT32_MAX,
-	};
-	int i;
-
-	set_room(fd, 1);
-	for (i = 0; i < 16; i++)
-		sendto(fd, &nop, sizeof(nop), 0, (struct sockaddr *)&to,
-		       sizeof(to));
-}
-
 /* Netlink answers before send() returns, but for what is left of a dump. */
 static void send_here(struct actor *a)
 {
@@ -109,12 +85,12 @@ static void send_here(struct actor *a)
 	d->overrun = 0;
 	d->err = 0;
 	if (d->clog)
-		fill_up(a->nl);
+		genl_clog(a->nl);
 	if (sendto(a->nl, d->datagram, d->len, 0, (struct sockaddr *)&to,
 		   sizeof(to)) < 0)
 		d->err = errno;
 	if (d->clog)
-		set_room(a->nl, ROOM);
+		genl_set_room(a->nl, ROOM);
 	for (;;) {
 		uint64_t *head = (void *)(d->answers + d->answers_len);
 		size_t room = sizeof(d->answers) - d->answers_len;

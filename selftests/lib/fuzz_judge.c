@@ -220,6 +220,12 @@ static const char *wrong_go_on(struct fuzz *f, int actor,
 	if (v->cmd == TAPXFER_CMD_PASS &&
 	    !fuzz_view_u32(v, TAPXFER_A_HANDOVER_PID))
 		return "no process";
+	if (v->cmd == TAPXFER_CMD_CLAIM && v->val[TAPXFER_A_HANDOVER_SHARED] &&
+	    !v->val[TAPXFER_A_HANDOVER_THAW])
+		return "shared without a thaw";
+	if (v->val[TAPXFER_A_HANDOVER_ATTACH_ALL] &&
+	    v->val[TAPXFER_A_HANDOVER_THAW])
+		return "attach-all with a thaw";
 	if (v->val[TAPXFER_A_HANDOVER_NUM_QUEUES] &&
 	    (int)fuzz_view_u32(v, TAPXFER_A_HANDOVER_NUM_QUEUES) !=
 	    f->devs[ho->dev].tap.n)
@@ -385,6 +391,11 @@ static void step(struct fuzz *f, struct fuzz_ho *ho, int actor,
 		 */
 		if (ho->ready)
 			f->devs[ho->dev].sndbuf = 0;
+		if (!v->val[TAPXFER_A_HANDOVER_THAW])
+			break;
+		f->states[ho->state]++;
+		ho->state = TAPXFER_STATE_DRAINING;
+		fuzz_ho_end(f, ho);
 		break;
 	case TAPXFER_CMD_PASS:
 		ho->claimant = actor_of(f, fuzz_view_u32(v,

@@ -70,10 +70,17 @@ static void add_options(const struct fuzz *f, struct fuzz_msg *m, struct rng *r,
 		if (rng_chance(r, 30))
 			fuzz_msg_add(m, TAPXFER_A_HANDOVER_NO_FDS, "", 0);
 		if (rng_chance(r, 30))
-			fuzz_msg_add(m, TAPXFER_A_HANDOVER_ATTACH_ALL, "", 0);
-		if (rng_chance(r, 30))
 			fuzz_msg_u32(m, TAPXFER_A_HANDOVER_NUM_QUEUES,
 				     dev->tap.n);
+		if (rng_chance(r, 30)) {
+			fuzz_msg_add(m, TAPXFER_A_HANDOVER_ATTACH_ALL, "", 0);
+			break;
+		}
+		if (!rng_chance(r, 20))
+			break;
+		fuzz_msg_add(m, TAPXFER_A_HANDOVER_THAW, "", 0);
+		if (rng_chance(r, 65))
+			fuzz_msg_add(m, TAPXFER_A_HANDOVER_SHARED, "", 0);
 		break;
 	case TAPXFER_CMD_READY:
 	case TAPXFER_CMD_THAW:

@@ -31,6 +31,7 @@ static const enum kind handover_kinds[TAPXFER_A_HANDOVER_MAX + 1] = {
 	[TAPXFER_A_HANDOVER_SCRATCH]	= U64,
 	[TAPXFER_A_HANDOVER_NUM_QUEUES]	= U32,
 	[TAPXFER_A_HANDOVER_BRIEF]	= FLAG,
+	[TAPXFER_A_HANDOVER_THAW]	= FLAG,
 };
 
 static const enum kind dev_kinds[TAPXFER_A_HANDOVER_MAX + 1] = {
@@ -61,7 +62,8 @@ static const struct {
 	},
 	[TAPXFER_CMD_CLAIM]		= {
 		"claim", false, GO_ON | A(NO_FDS) | A(ATTACH_ALL) |
-				 A(SCRATCH) | A(BRIEF) | A(NUM_QUEUES)
+				 A(SCRATCH) | A(BRIEF) | A(NUM_QUEUES) |
+				 A(THAW) | A(SHARED)
 	},
 	[TAPXFER_CMD_THAW]		= {
 		"thaw", false, GO_ON | A(SHARED) | A(SCRATCH)

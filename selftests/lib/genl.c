@@ -217,3 +217,26 @@ void genl_close(struct genl *g)
 	free(g->reply);
 	memset(g, 0, sizeof(*g));
 }
+
+void genl_set_room(int fd, int size)
+{
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+}
+
+void genl_clog(int fd)
+{
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
+	struct nlmsghdr nop = {
+		.nlmsg_len = NLMSG_HDRLEN,
+		.nlmsg_type = NLMSG_NOOP,
+		.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+		.nlmsg_seq = UINT32_MAX,
+	};
+	int i;
+
+	genl_set_room(fd, 1);
+	for (i = 0; i < 16; i++)
+		sendto(fd, &nop, sizeof(nop), 0, (struct sockaddr *)&to,
+		       sizeof(to));
+}

@@ -46,6 +46,11 @@ struct genl_answer {
 /* Take what is there, and wait for nothing. */
 void genl_take(struct genl *g, struct genl_answer *a);
 
+/* Room for answers, bytes: who may not ask for so much gets a little. */
+void genl_set_room(int fd, int size);
+/* Have answers lie there until no other one gets in. */
+void genl_clog(int fd);
+
 /* An attribute of the answer; NULL when it is not there. */
 const struct nlattr *genl_attr(const struct genl *g, unsigned int type);
 uint32_t genl_u32(const struct genl *g, unsigned int type);

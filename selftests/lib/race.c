@@ -159,6 +159,9 @@ static const struct {
 		"claim-no-fds", { EBUSY, EPROTO, ENOENT, ECANCELED, EPERM,
 				  ESTALE }
 	},
+	[RACE_CLAIM_THAW] = {
+		"claim-thaw", { EBUSY, EPROTO, ENOENT, ECANCELED, EPERM, ESTALE }
+	},
 	[RACE_READY] = {
 		"ready", { EBUSY, EPROTO, ENOENT, ECANCELED, EPERM }
 	},

@@ -37,18 +37,21 @@ static const enum tapxfer_state leads_to[RACE_CMDS] = {
 	[RACE_FREEZE]		= TAPXFER_STATE_FROZEN,
 	[RACE_CLAIM]		= TAPXFER_STATE_CLAIMED,
 	[RACE_CLAIM_NO_FDS]	= TAPXFER_STATE_CLAIMED,
+	[RACE_CLAIM_THAW]	= TAPXFER_STATE_DRAINING,
 	[RACE_READY]		= TAPXFER_STATE_READY,
 	[RACE_THAW]		= TAPXFER_STATE_DRAINING,
 	[RACE_THAW_EXCLUSIVE]	= TAPXFER_STATE_DRAINING,
 	[RACE_ABORT]		= TAPXFER_STATE_DRAINING,
 };
 
+#define RACE_NEXT	5
+
 /* What goes on from each state; 0, a prepare, ends the list */
-static const enum race_cmd goes_on[][4] = {
+static const enum race_cmd goes_on[][RACE_NEXT] = {
 	[TAPXFER_STATE_PREPARED] = { RACE_HOLD, RACE_FREEZE },
 	[TAPXFER_STATE_HOLDING]	= { RACE_FREEZE },
 	[TAPXFER_STATE_FROZEN]	= { RACE_CLAIM, RACE_CLAIM, RACE_CLAIM_NO_FDS,
-				    RACE_DRAIN },
+				    RACE_CLAIM_THAW, RACE_DRAIN },
 	[TAPXFER_STATE_CLAIMED]	= { RACE_THAW, RACE_READY, RACE_READY,
 				    RACE_PASS },
 	[TAPXFER_STATE_READY]	= { RACE_THAW, RACE_THAW, RACE_PASS },
@@ -169,6 +172,26 @@ static int claim_no_fds(struct worker *w)
 	return err;
 }
 
+/* Others have the files, mostly. How many they are the reply tells. */
+static int claim_thaw(struct worker *w)
+{
+	const struct nlattr *fds;
+	size_t i;
+	int err;
+
+	genl_go_on(&w->g, TAPXFER_CMD_CLAIM, w->x.id, w->x.token.bytes);
+	mnl_attr_put(w->g.req, TAPXFER_A_HANDOVER_THAW, 0, NULL);
+	if (race_rnd(&w->rnd, 4))
+		mnl_attr_put(w->g.req, TAPXFER_A_HANDOVER_SHARED, 0, NULL);
+	err = genl_talk(&w->g);
+	if (err)
+		return err;
+	fds = genl_attr(&w->g, TAPXFER_A_HANDOVER_FDS);
+	for (i = 0; i < mnl_attr_get_payload_len(fds) / sizeof(int); i++)
+		close(((const int *)mnl_attr_get_payload(fds))[i]);
+	return 0;
+}
+
 static int pass(struct worker *w)
 {
 	pid_t pid = race_get(&w->r->workers[race_rnd(&w->rnd, RACE_WORKERS)]);
@@ -195,6 +218,8 @@ static int do_cmd(struct worker *w, enum race_cmd cmd)
 		return claim(w);
 	case RACE_CLAIM_NO_FDS:
 		return claim_no_fds(w);
+	case RACE_CLAIM_THAW:
+		return claim_thaw(w);
 	case RACE_READY:
 		return xfer_ready(&w->x, TAPXFER_THAW_SHARED);
 	case RACE_PASS:
@@ -219,7 +244,7 @@ static enum race_cmd pick_cmd(struct worker *w, uint32_t hint)
 
 	if (!race_rnd(&w->rnd, 4))
 		return RACE_HOLD + race_rnd(&w->rnd, RACE_CMDS - RACE_HOLD);
-	for (i = 0; i < 4 && goes_on[hint][i]; i++)
+	for (i = 0; i < RACE_NEXT && goes_on[hint][i]; i++)
 		;
 	return goes_on[hint][race_rnd(&w->rnd, i)];
 }
@@ -256,7 +281,8 @@ static void go_on(struct worker *w, int nr)
 	if (cmd == RACE_READY && nr != RACE_ROUGH && !race_specs[nr].ready)
 		cmd = RACE_THAW;
 	err = do_cmd(w, cmd);
-	race_count(w->r, cmd, err, xfer_why(&w->x));
+	race_count(w->r, cmd, err, cmd == RACE_CLAIM_THAW ? w->g.msg :
+							    xfer_why(&w->x));
 	learn(w, slot, id, cmd, err);
 }
 
