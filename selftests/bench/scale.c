@@ -17,10 +17,12 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "net.h"
 #include "util.h"
 
 #define DEVICES_MAX	1000
 #define PAIRS		4
+#define TXQLEN		50
 #define RIGHTS		128	/* files in one message */
 #define TURNS		6	/* rounds of one pair and several */
 #define CONTROL_DEVICES	256	/* what is judged */
@@ -386,6 +388,11 @@ static void devices_make(int n)
 
 		snprintf(name, sizeof(name), "bench%d", i);
 		err = tap_open(&taps[i], name, 1, TAP_VM);
+		/* Their qdiscs would take 6 MB each: of all queues that such a
+		 * device can have.
+		 */
+		if (!err)
+			err = link_set_txqlen(name, TXQLEN);
 	}
 	if (err)
 		bench_die(err, "no %d devices", n);
