@@ -5,13 +5,15 @@
  *
  * One thread sends a burst and reads it, over and over. A second tap, which is
  * never handed over, is measured by turns with the first, some milliseconds each:
- * what the machine does meanwhile hits both.
+ * what the machine does meanwhile hits both. The module is there for both or for
+ * none: then it is a UNIX socket in place of the second tap.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +25,8 @@
 #include "util.h"
 
 #define BURST		64	/* packets */
+#define LOCAL_BURST	8	/* datagrams, which may be that many (max_dgram_qlen) */
+#define PACKET_MIN	60
 #define SLICE		8	/* bursts */
 #define WARM_UP		16	/* slices */
 #define SETTLE_MS	100
@@ -104,6 +108,29 @@ static void slice(struct path *p, struct cost *c)
 			n++;
 		if (n != BURST)
 			bench_die(-EPROTO, "%d packets of %d", n, BURST);
+	}
+	c->packets += SLICE * BURST;
+	c->ns += now_ns() - ns;
+	c->cpu += cpu_ns() - cpu;
+	c->instructions += counter_read() - ins;
+}
+
+/* As much of what knows no tap, through a socket of datagrams */
+static void slice_local(const int sock[2], struct cost *c)
+{
+	uint64_t ns = now_ns(), cpu = cpu_ns(), ins = counter_read();
+	uint8_t buf[PACKET_MAX] = {};
+	int i, n;
+
+	for (i = 0; i < SLICE * BURST / LOCAL_BURST; i++) {
+		for (n = 0; n < LOCAL_BURST; n++)
+			if (send(sock[0], buf, PACKET_MIN, 0) != PACKET_MIN)
+				bench_die(-errno, "cannot send");
+		for (n = 0; recv(sock[1], buf, sizeof(buf), MSG_DONTWAIT) > 0;)
+			n++;
+		if (n != LOCAL_BURST)
+			bench_die(-EPROTO, "%d datagrams of %d", n,
+				  LOCAL_BURST);
 	}
 	c->packets += SLICE * BURST;
 	c->ns += now_ns() - ns;
@@ -197,23 +224,34 @@ static void module_load_anew(bool on)
 /* Out, in, in, out, or the other way round: a drift cancels out. */
 static void module_pair(int pair)
 {
-	struct cost costs[2] = {}, warm = {};
+	struct cost costs[2] = {}, others[2] = {}, warm = {};
 	struct path p;
+	int sock[2];
 	int i, j;
 
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sock))
+		bench_die(-errno, "no sockets");
 	path_open(&p, BENCH_TAP);
 	for (i = 0; i < 4; i++) {
 		bool on = (i == 1 || i == 2) ^ (pair & 1);
 
 		module_load_anew(on);
-		for (j = 0; j < WARM_UP; j++)
+		for (j = 0; j < WARM_UP; j++) {
 			slice(&p, &warm);
-		for (j = 0; j < plan.slices; j++)
+			slice_local(sock, &warm);
+		}
+		for (j = 0; j < plan.slices; j++) {
 			slice(&p, &costs[on]);
+			slice_local(sock, &others[on]);
+		}
 	}
 	tell("module", pair, "without", &costs[0]);
+	tell("module", pair, "without-other", &others[0]);
 	tell("module", pair, "with", &costs[1]);
+	tell("module", pair, "with-other", &others[1]);
 	path_close(&p);
+	close(sock[0]);
+	close(sock[1]);
 }
 
 void bench_after(void)

@@ -209,17 +209,15 @@ COSTS = (("ns", "time"), ("cpu", "cpu"), ("instructions", "instructions"))
 
 
 def after_ratios(samples, kind, value):
-    """[(with, without)] of each pair; the second tap takes a drift out"""
+    """[(with, without)] of each pair; what was measured beside takes a drift out"""
     by_pair = {}
     for s in samples:
         if s["kind"] == kind and s[value]:
             by_pair.setdefault(s["pair"], {})[s["which"]] = s[value] / s["packets"]
-    if kind == "module":
-        return [(p["with"], p["without"]) for p in by_pair.values()
-                if {"with", "without"} <= set(p)]
-    return [(p["after"] / p["after-other"], p["before"] / p["before-other"])
+    new, old = ("with", "without") if kind == "module" else ("after", "before")
+    return [(p[new] / p[f"{new}-other"], p[old] / p[f"{old}-other"])
             for p in by_pair.values()
-            if {"after", "after-other", "before", "before-other"} <= set(p)]
+            if {new, f"{new}-other", old, f"{old}-other"} <= set(p)]
 
 
 def judge_after(samples, targets):

@@ -81,7 +81,7 @@ def after(pairs=20, slower=1.0):
     rng = random.Random(3)
     samples = []
     for kind, names in (("handover", ("before", "before-other", "after", "after-other")),
-                        ("module", ("without", "with"))):
+                        ("module", ("without", "without-other", "with", "with-other"))):
         for pair in range(pairs):
             for which in names:
                 ns = 1000000 * rng.uniform(0.99, 1.01)
