@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The claimant's way back to traffic: ready, and thaw.
+ * The claimant's way back to traffic: ready, thaw, and a claim that thaws.
  */
 #include <linux/rtnetlink.h>
 #include <linux/sched/signal.h>
