@@ -67,14 +67,14 @@ def blackout(samples, ways, load, path):
 
 
 def loss(samples, ways, queues, kind, path):
-    """Lost against offered, with the default limits"""
-    most = max((s["hold"] for s in samples), default=0)
+    """Lost against offered, with the default limits, which are the largest"""
+    most = max(((s["hold"], s["hold_bytes"]) for s in samples), default=None)
     lines = []
     for way, text in ways.items():
         lines.append((STYLES[way], text,
                       [(s["packets"], s["lost"]) for s in samples
                        if (s["way"], s["queues"], s["kind"]) == (way, queues, kind) and
-                       s["hold"] == most]))
+                       (s["hold"], s["hold_bytes"]) == most]))
     plot(path, f"Lost of the {kind} packets that came while nobody read, {queues} queues",
          ("packets", "lost"), lines,
          "set format y '%.0f'\nset yrange [0:1<*]")

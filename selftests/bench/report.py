@@ -117,25 +117,36 @@ def blackout_tables(samples):
           ["queues"] + list(STEPS) + ["between", "all", "prepare"], rows)
 
 
+def offered(s):
+    """How much came, and what tapxfer was to hold of it"""
+    return s["packets"], s["hold"], s["hold_bytes"]
+
+
+def offered_text(point, points):
+    """A column's head: a limit is named that is below the usual one"""
+    packets, hold, size = point
+    return (f"{packets}" + (f"/{hold}" if hold < max(p[1] for p in points) else "") +
+            (f"/{size >> 20} MiB" if size < max(p[2] for p in points) else ""))
+
+
 def loss_table(samples, kind, queues):
     """What each way loses"""
     mine = [s for s in samples if (s["kind"], s["queues"]) == (kind, queues)]
-    counts = sorted({(s["packets"], s["hold"]) for s in mine})
+    points = sorted({offered(s) for s in mine})
     if kind == "edges":
         # As many as come while it takes place: each way has its own.
         rows = [[WAYS[s["way"]], s["packets"], s["lost"]] for s in mine]
         table(f"Lost of the packets that came from before a handover until after it, {queues} "
               "queues:", ["", "packets", "lost"], rows)
-    elif counts:
+    elif points:
         rows = []
         for way, text in WAYS.items():
-            lost = {(s["packets"], s["hold"]): s["lost"] for s in mine if s["way"] == way}
+            lost = {offered(s): s["lost"] for s in mine if s["way"] == way}
             if lost:
-                rows.append([text] + [lost.get(n, "-") for n in counts])
-        most = max(s["hold"] for s in mine)
+                rows.append([text] + [lost.get(p, "-") for p in points])
         table(f"Lost of so many packets that came while nobody read, {kind}, {queues} queues"
-              " (/N: tapxfer is to hold N a queue):",
-              [""] + [str(n) if hold == most else f"{n}/{hold}" for n, hold in counts], rows)
+              " (/N: tapxfer is to hold N a queue; /N MiB: as much of all):",
+              [""] + [offered_text(p, points) for p in points], rows)
 
 
 def loss_tables(samples):

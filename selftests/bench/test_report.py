@@ -15,6 +15,7 @@ import tempfile
 import unittest
 from unittest import mock
 
+import draw
 import report
 import stats
 import targets
@@ -383,6 +384,22 @@ class LossCase(Case):
         rows = [dict(s, way="fds") for s in loss()]
         self.assertEqual(self.tells({"loss": rows}, "order-and-duplicates", "FAIL"),
                          "no samples")
+
+    def test_smaller_limits_are_named(self):
+        """In the tables; and the figures have none of them"""
+        rows = loss() + [loss_sample("token", 4, "large", 1000, hold_bytes=32 * MIB)]
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            report.loss_table(rows, "small", 4)
+            report.loss_table(rows, "large", 4)
+        heads = [line.split() for line in out.getvalue().splitlines() if line.strip()]
+        self.assertEqual(heads[1], ["500", "8000/1024", "200000"])
+        self.assertEqual(heads[5], ["500", "1000/32", "MiB", "3000", "5000"])
+        for kind, offered in (("small", [500, 200000]), ("large", [500, 3000, 5000])):
+            with mock.patch.object(draw, "plot") as plot:
+                draw.loss(rows, {"token": "by token"}, 4, kind, "a.svg")
+            (_, _, points), = plot.call_args.args[3]
+            self.assertEqual([n for n, _ in points], offered)
 
 
 class RestCase(Case):
