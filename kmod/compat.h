@@ -101,6 +101,14 @@ static inline void do_trace_netlink_extack(const char *msg)
 }
 #endif
 
+/* 5.18 counts these for each CPU */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 18, 0)
+static inline void dev_core_stats_tx_dropped_inc(struct net_device *dev)
+{
+	atomic_long_inc(&dev->tx_dropped);
+}
+#endif
+
 /* 5.11's driver began to count its drops in more than 32 bits */
 static inline u64 tapxfer_drops_since(u64 now, u64 then)
 {

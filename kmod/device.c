@@ -235,3 +235,14 @@ u64 tapxfer_dev_tx_dropped(struct net_device *dev)
 
 	return dev_get_stats(dev, &stats)->tx_dropped;
 }
+
+/**
+ * tapxfer_dev_count_dropped - count packets that were dropped in the driver's place
+ * @dev: a tun or tap device
+ * @n: how many, to the device's queues
+ */
+void tapxfer_dev_count_dropped(struct net_device *dev, unsigned int n)
+{
+	while (n--)
+		dev_core_stats_tx_dropped_inc(dev);
+}

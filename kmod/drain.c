@@ -8,33 +8,26 @@
 #include "internal.h"
 #include "trace.h"
 
-/* A ring that no one reads stays large: it is a valid ring, and the driver's
- * next resize, or its close, frees it. Do not keep the files for it.
+/* A reader who is catching up must not lose to the shrinking what the handover has
+ * kept for it: the ring keeps its room for as long as there is hope that it will be
+ * done. After that it keeps what was held, and is charged, and it shrinks with that:
+ * packets that come later are charged to nobody.
  */
 #define DRAIN_PERIOD	msecs_to_jiffies(20)
 #define DRAIN_TIME	(5 * HZ)
+#define TRIM_PERIOD	HZ
 
 static bool drain_is_over(const struct tapxfer_handover *ho)
 {
 	return time_after_eq(jiffies, ho->ho_drain_until);
 }
 
-/*
- * How full a ring may be that gets smaller. A reader who is catching up must
- * not lose to the shrinking what the handover has kept for it: leave it room
- * for as long as there is hope that it will be done.
- */
-static unsigned int drain_max(const struct tapxfer_handover *ho,
-			      unsigned int len)
-{
-	return drain_is_over(ho) ? len : len / 8;
-}
-
 /* Whether there is nothing left to do. */
-static bool drain_rings(struct tapxfer_handover *ho)
+static bool drain_rings(struct tapxfer_handover *ho, bool over)
 {
-	unsigned int i, len;
+	unsigned int i, len, dropped;
 	bool done = true;
+	int err;
 
 	if (!ho->ho_dev)
 		return true;
@@ -52,11 +45,15 @@ static bool drain_rings(struct tapxfer_handover *ho)
 		/* Nobody else has the file: it is closed when we let go. */
 		if (file_count(q->q_file) == 1)
 			continue;
-		if (tapxfer_ring_settle(&q->q_ring, len, drain_max(ho, len)))
-			done = false;
+		if (over) {
+			err = tapxfer_ring_trim(&q->q_ring, len, &dropped);
+			tapxfer_dev_count_dropped(ho->ho_dev, dropped);
+		} else {
+			err = tapxfer_ring_settle(&q->q_ring, len, len / 8);
+		}
 		/* Not before the reader has caught up can all be told. */
 		tapxfer_queue_sample(q);
-		if (q->q_ring.r_left)
+		if (err || (q->q_ring.r_left && !over))
 			done = false;
 	}
 	return done;
@@ -82,9 +79,8 @@ void tapxfer_drain(struct work_struct *work)
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	/* When it is over the rings are looked at once more. */
 	over = drain_is_over(ho);
-	done = drain_rings(ho) || over;
+	done = drain_rings(ho, over);
 	/* A command that has yet to find the state changed uses the files. */
 	paused = done && ho->ho_busy;
 	ho->ho_drain_paused = paused;
@@ -95,7 +91,7 @@ void tapxfer_drain(struct work_struct *work)
 		return;
 	if (!done) {
 		queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work,
-				   DRAIN_PERIOD);
+				   over ? TRIM_PERIOD : DRAIN_PERIOD);
 		return;
 	}
 	if (trace_tapxfer_drained_enabled())

@@ -657,6 +657,8 @@ unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back);
 int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 			unsigned int max);
+int tapxfer_ring_trim(struct tapxfer_ring *r, unsigned int len,
+		      unsigned int *dropped);
 void tapxfer_ring_free(struct tapxfer_ring *r);
 
 /* limits.c */
@@ -716,6 +718,7 @@ int tapxfer_dev_state(struct net_device *dev, struct sk_buff *info,
 		      struct tapxfer_dev_state *st);
 bool tapxfer_dev_offloads_are(struct net_device *dev, u32 offloads);
 u64 tapxfer_dev_tx_dropped(struct net_device *dev);
+void tapxfer_dev_count_dropped(struct net_device *dev, unsigned int n);
 
 /* probe.c */
 struct tapxfer_scratch {

@@ -661,6 +661,81 @@ int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 	return n < 0 ? -EAGAIN : 0;
 }
 
+/*
+ * Leave the oldest @keep packets; how many others there were. Under its locks, and
+ * its array is replaced next: the producer's index is not that of the rest.
+ */
+static unsigned int ring_drop_newest(struct ptr_ring *ring, unsigned int keep)
+{
+	unsigned int n = 0;
+	int i;
+
+	ring_finish_batch(ring);
+	if (keep >= ring->size)
+		return 0;
+	i = (ring->consumer_head + keep) % ring->size;
+	while (ring->queue[i] && keep + n < ring->size) {
+		tun_ptr_free(ring->queue[i]);
+		ring->queue[i] = NULL;
+		n++;
+		if (++i >= ring->size)
+			i = 0;
+	}
+	return n;
+}
+
+/**
+ * tapxfer_ring_trim - the same of a ring that is not read for long
+ * @r: the ring
+ * @len: slots that it shall have, the device's tx_queue_len
+ * @dropped: packets for which there is no room
+ *
+ * What was held and is left stays, with no slot besides; of what came after it
+ * the ring keeps what one of @len slots would have.
+ *
+ * Context: as tapxfer_ring_settle().
+ * Return: 0 when the ring has @len slots, -EAGAIN while more is left, -ENOMEM.
+ */
+int tapxfer_ring_trim(struct tapxfer_ring *r, unsigned int len,
+		      unsigned int *dropped)
+{
+	struct ptr_ring *ring = r->r_ring;
+	unsigned long flags;
+	unsigned int keep;
+	void **queue;
+	int n;
+
+	*dropped = 0;
+	if (ring->size <= (int)len)
+		return tapxfer_ring_settle(r, len, len);
+
+	flags = ring_lock(ring);
+	ring_count_left(r);
+	keep = max(len, r->r_left);
+	ring_unlock(ring, flags);
+	if (ring->size <= (int)keep)
+		return -EAGAIN;
+
+	queue = ring_array(keep);
+	if (!queue)
+		return -ENOMEM;
+
+	flags = ring_lock(ring);
+	*dropped = ring_drop_newest(ring, keep);
+	ring_count_left(r);
+	n = ring_copy(ring, queue, keep);
+	if (!WARN_ON_ONCE(n < 0)) {
+		queue = ring_swap(ring, queue, keep, n);
+		WRITE_ONCE(ring->consumer_head, 0);
+		ring->consumer_tail = 0;
+		ring_mark(r);
+	}
+	ring_unlock(ring, flags);
+
+	kvfree(queue);
+	return keep > len ? -EAGAIN : 0;
+}
+
 /**
  * tapxfer_ring_free - let go of what parking needed
  * @r: a ring that is not parked, or zeroes

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -207,27 +208,72 @@ TEST_F(thaw, shrinks_a_ring_when_its_reader_has_caught_up)
 	EXPECT_LT(0, self->s.dropped);
 }
 
-TEST_F_TIMEOUT(thaw, does_not_keep_the_files_for_a_ring_that_nobody_reads, 50)
+/* What the device has dropped and the sender was not told of */
+static uint64_t trimmed(const struct sender *s)
 {
-	int flow_of[TAP_MAX], i;
+	struct link_stats stats;
+
+	return link_stats("tap0", &stats) ? 0 : stats.tx_dropped - s->dropped;
+}
+
+/*
+ * For some time it has room for who catches up. Then for what was held, and as that
+ * is read for ever less: what comes is charged to nobody, and was not to be held.
+ */
+TEST_F_TIMEOUT(thaw, keeps_what_was_held_and_nobody_reads, 120)
+{
+	const uint32_t held = 2 * TAP_RING, more = 100;
+	int flow_of[TAP_MAX];
+	uint32_t i, lost;
+
+#define SEND(n) do { \
+	for (i = 0; i < (n); i++) \
+		ASSERT_EQ(0, sender_send_flow(&self->s, flow_of[0])); \
+} while (0)
 
 	ASSERT_EQ(0, flows_learn(&self->s, &self->tap, &self->t, flow_of));
 	FREEZE(0);
-	for (i = 0; i < 2 * TAP_RING; i++)
-		ASSERT_EQ(0, sender_send_flow(&self->s, flow_of[0]));
+	SEND(held);
 	ASSERT_EQ(0, xfer_finish(&self->x));
-
-	EXPECT_TRUE(wait_until(module_users() == 0, scaled_ms(40000)));
-	EXPECT_EQ(2 * TAP_RING, tap_read_all(&self->tap, &self->t));
-	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
-	EXPECT_EQ(0, self->t.dup + self->t.reordered);
-	/* the next handover tidies up */
-	FREEZE(0);
-	ASSERT_EQ(0, xfer_finish(&self->x));
-	EXPECT_TRUE(unused());
-	for (i = 0; i < TAP_RING + 1; i++)
-		ASSERT_EQ(0, sender_send_flow(&self->s, flow_of[0]));
+	SEND(more);
+	EXPECT_EQ(0, self->s.dropped);
+	EXPECT_TRUE(wait_until(trimmed(&self->s) == more, scaled_ms(40000)));
+	SEND(1);
 	EXPECT_EQ(1, self->s.dropped);
+	EXPECT_EQ(TAPXFER_STATE_DRAINING, xfer_state(&self->x));
+
+	/* what is read makes room, until the ring is looked at */
+	for (i = 0; i < held / 4; i++)
+		ASSERT_EQ(1, tap_read_one(&self->tap, 0, &self->t));
+	SEND(held / 4);
+	lost = more + 1 + held / 4;
+	EXPECT_TRUE(wait_until(trimmed(&self->s) + self->s.dropped == lost,
+			       SOON_MS));
+
+	/* and with no more than the ring has room for it is over */
+	for (i = 0; i < held / 4; i++)
+		ASSERT_EQ(1, tap_read_one(&self->tap, 0, &self->t));
+	EXPECT_TRUE(unused());
+	EXPECT_EQ(-ENOENT, xfer_state(&self->x));
+	EXPECT_EQ(held / 2, tap_read_all(&self->tap, &self->t));
+	EXPECT_EQ(lost, tally_lost(&self->t, self->s.seq));
+	EXPECT_EQ(0, self->t.dup + self->t.reordered);
+	SEND(TAP_RING + 1);
+	EXPECT_EQ(lost + 1, trimmed(&self->s) + self->s.dropped);
+}
+
+/* Who has no files any more need not read. */
+TEST_F_TIMEOUT(thaw, lets_go_of_a_ring_that_nobody_can_read, 80)
+{
+	FREEZE(0);
+	ASSERT_EQ(0, sender_send(&self->s, 8 * TAP_RING));
+	ASSERT_EQ(0, xfer_finish(&self->x));
+	ASSERT_EQ(0, sender_send(&self->s, 64));
+	EXPECT_TRUE(wait_until(trimmed(&self->s) > 0, scaled_ms(40000)));
+	EXPECT_LT(0, module_users());
+	tap_close(&self->tap);
+	EXPECT_TRUE(unused());
+	EXPECT_TRUE(wait_until(!if_nametoindex("tap0"), SOON_MS));
 }
 
 /* The next handover may come before the last one's rings have shrunk. */
