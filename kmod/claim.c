@@ -242,6 +242,30 @@ static void claim_end(struct tapxfer_handover *ho)
 	tapxfer_event(ho, TAPXFER_EVENT_FROZEN);
 }
 
+/*
+ * Whose table the holders are looked for in has to let the caller do as much: the
+ * same user, or CAP_KILL, as kill(2) has it.
+ */
+static bool may_pass_to(struct pid *pid)
+{
+	const struct cred *cred = current_cred(), *theirs;
+	struct task_struct *task;
+	bool may = false;
+
+	rcu_read_lock();
+	task = pid_task(pid, PIDTYPE_TGID);
+	if (task) {
+		theirs = __task_cred(task);
+		may = uid_eq(cred->euid, theirs->suid) ||
+		      uid_eq(cred->euid, theirs->uid) ||
+		      uid_eq(cred->uid, theirs->suid) ||
+		      uid_eq(cred->uid, theirs->uid) ||
+		      ns_capable(theirs->user_ns, CAP_KILL);
+	}
+	rcu_read_unlock();
+	return may;
+}
+
 /**
  * tapxfer_claim_pass - make another thread group the claimant
  * @ho: the handover, its command begun, claimed or ready
@@ -250,8 +274,8 @@ static void claim_end(struct tapxfer_handover *ho)
  *
  * What the claimant has set stays recorded.
  *
- * Return: 0; -ESRCH when there is no such process, or it has exited; -ECANCELED
- * when the claim or the handover ended meanwhile.
+ * Return: 0; -ESRCH when there is no such process, or it has exited; -EPERM when it
+ * is another user's; -ECANCELED when the claim or the handover ended meanwhile.
  */
 int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,
 		       struct netlink_ext_ack *extack)
@@ -265,6 +289,12 @@ int tapxfer_claim_pass(struct tapxfer_handover *ho, pid_t nr,
 			       "no such process in the caller's pid namespace");
 		put_pid(pid);
 		return -ESRCH;
+	}
+	if (!may_pass_to(pid)) {
+		NL_SET_ERR_MSG(extack,
+			       "the process is another user's: pass to one of your own, or have CAP_KILL");
+		put_pid(pid);
+		return -EPERM;
 	}
 
 	mutex_lock(&ho->ho_lock);

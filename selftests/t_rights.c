@@ -67,6 +67,7 @@ enum what {
 	CLAIM,
 	READY,
 	PASS,
+	PASS_ON,
 	DRAIN,
 	THAW,
 	ABORT,
@@ -106,6 +107,7 @@ static const struct {
 	ROW(CLAIM,        F, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
 	ROW(READY,        C, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
 	ROW(PASS,         C, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
+	ROW(PASS_ON,      C, EPERM, EPERM, EPERM,    EPERM,     EPERM,   EPERM,     EPERM),
 	ROW(DRAIN,        F, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
 	ROW(THAW,         C, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
 	ROW(ABORT,        F, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
@@ -208,7 +210,8 @@ static int begin(struct agent_self *self, bool files, enum what what)
 static const uint8_t commands[WHATS] = {
 	[HOLD] = TAPXFER_CMD_HOLD, [FREEZE] = TAPXFER_CMD_FREEZE,
 	[CLAIM] = TAPXFER_CMD_CLAIM, [READY] = TAPXFER_CMD_READY,
-	[PASS] = TAPXFER_CMD_PASS, [DRAIN] = TAPXFER_CMD_DRAIN,
+	[PASS] = TAPXFER_CMD_PASS, [PASS_ON] = TAPXFER_CMD_PASS,
+	[DRAIN] = TAPXFER_CMD_DRAIN,
 	[THAW] = TAPXFER_CMD_THAW, [ABORT] = TAPXFER_CMD_ABORT,
 	[ABORT_BARE] = TAPXFER_CMD_ABORT,
 };
@@ -219,8 +222,10 @@ static int go_on(struct agent_self *self, enum what what)
 		   what == ABORT_BARE ? NULL : &self->x.token);
 	if (what == READY || what == THAW)
 		mnl_attr_put(g.req, TAPXFER_A_HANDOVER_SHARED, 0, NULL);
-	if (what == PASS)
-		mnl_attr_put_u32(g.req, TAPXFER_A_HANDOVER_PID, getpid());
+	/* to itself, or to one of the host's root's */
+	if (what == PASS || what == PASS_ON)
+		mnl_attr_put_u32(g.req, TAPXFER_A_HANDOVER_PID,
+				 what == PASS ? getpid() : getppid());
 	return genl_talk(&g);
 }
 

@@ -205,6 +205,32 @@ static bool rules(int actor, int dev)
 	return actor == ACTOR_ROOT || dev_home(dev) == ACTOR_USERNS;
 }
 
+static int actor_of(const struct fuzz *f, pid_t pid)
+{
+	int i;
+
+	for (i = 0; i < ACTORS; i++)
+		if (f->actors[i].pid == pid)
+			return i;
+	return -1;
+}
+
+/* All but root are one user, and anybody may be who is none of them. */
+static bool passes_to_root(const struct fuzz *f, int actor,
+			   const struct fuzz_view *v)
+{
+	return v->cmd == TAPXFER_CMD_PASS && actor != ACTOR_ROOT &&
+	       actor_of(f, fuzz_view_u32(v, TAPXFER_A_HANDOVER_PID)) ==
+	       ACTOR_ROOT;
+}
+
+static bool passes_to_stranger(const struct fuzz *f, int actor,
+			       const struct fuzz_view *v)
+{
+	return v->cmd == TAPXFER_CMD_PASS && actor != ACTOR_ROOT &&
+	       actor_of(f, fuzz_view_u32(v, TAPXFER_A_HANDOVER_PID)) < 0;
+}
+
 static const char *wrong_go_on(struct fuzz *f, int actor,
 			       const struct fuzz_view *v)
 {
@@ -220,6 +246,8 @@ static const char *wrong_go_on(struct fuzz *f, int actor,
 	if (v->cmd == TAPXFER_CMD_PASS &&
 	    !fuzz_view_u32(v, TAPXFER_A_HANDOVER_PID))
 		return "no process";
+	if (passes_to_root(f, actor, v))
+		return "another user's process";
 	if (v->cmd == TAPXFER_CMD_CLAIM && v->val[TAPXFER_A_HANDOVER_SHARED] &&
 	    !v->val[TAPXFER_A_HANDOVER_THAW])
 		return "shared without a thaw";
@@ -348,16 +376,6 @@ static struct fuzz_ho *new_ho(struct fuzz *f, int actor,
 	ho->ends = f->sent_at + (deadline ?: f->deadline_default) / 2;
 	dev->ho = ho;
 	return ho;
-}
-
-static int actor_of(const struct fuzz *f, pid_t pid)
-{
-	int i;
-
-	for (i = 0; i < ACTORS; i++)
-		if (f->actors[i].pid == pid)
-			return i;
-	return -1;
 }
 
 /* The claimant's settings are the device's from now on. */
@@ -503,7 +521,9 @@ static void refuse_one(struct fuzz *f, int actor, const struct fuzz_view *v,
 	else if (!*text && err != ENOMEM)
 		fuzz_fail(f, actor, "%s was refused with errno %d and no text",
 			  fuzz_cmd_name(v->cmd), err);
-	else if (f->straight && !excused(err))
+	else if (f->straight && !excused(err) &&
+		 !(err == EPERM && (passes_to_root(f, actor, v) ||
+				    passes_to_stranger(f, actor, v))))
 		fuzz_fail(f, actor, "%s is right, and was refused with errno %d: %s",
 			  fuzz_cmd_name(v->cmd), err, text);
 

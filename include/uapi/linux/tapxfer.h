@@ -28,7 +28,8 @@
  *   ERANGE      hold, hold-bytes, deadline or timeout above the family's limit;
  *               a token of another length
  *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token;
- *               the socket was opened by another user, or with fewer rights
+ *               the socket was opened by another user, or with fewer rights;
+ *               pass: to another user's process, without CAP_KILL
  *   EBADF       no such file descriptor
  *   EBADFD      the file is attached to no netdev
  *   ENODEV      no such netdev in this network namespace

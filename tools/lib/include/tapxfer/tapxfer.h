@@ -791,7 +791,7 @@ int tapxfer_claim_thaw(struct tapxfer *tx, uint32_t id,
  *
  * Return: 0; -ESRCH the process has ended, or is in no pid namespace seen from
  * here; -EBADF not a pidfd; -EINVAL /proc is of another pid namespace; -EPERM
- * wrong token; -ENOENT; -EPROTO not claimed.
+ * wrong token, or another user's process and no CAP_KILL; -ENOENT; -EPROTO not claimed.
  *
  * Threads: one at a time for a handle.
  */
