@@ -184,6 +184,12 @@ static int parse_fds(struct genl_info *info, struct tapxfer_request *req)
 	return 0;
 }
 
+static bool is_last_message(const struct sk_buff *skb,
+			    const struct genl_info *info)
+{
+	return skb->len <= NLMSG_ALIGN(info->nlhdr->nlmsg_len);
+}
+
 /**
  * tapxfer_request_new - begin the handover that a request asks for
  * @skb: the request
@@ -202,6 +208,12 @@ struct tapxfer_handover *tapxfer_request_new(struct sk_buff *skb,
 	err = tapxfer_check_opener(skb, info);
 	if (err)
 		return ERR_PTR(err);
+	/* A prepare waits for a grace period, see tapxfer_request_timeout(). */
+	if (!is_last_message(skb, info)) {
+		NL_SET_ERR_MSG(info->extack,
+			       "what begins a handover has to be the last message of its datagram");
+		return ERR_PTR(-EINVAL);
+	}
 	if (info->attrs[TAPXFER_A_HANDOVER_TOKEN]) {
 		NL_SET_ERR_MSG_ATTR(info->extack,
 				    info->attrs[TAPXFER_A_HANDOVER_TOKEN],
@@ -359,7 +371,7 @@ int tapxfer_request_timeout(const struct sk_buff *skb, struct genl_info *info,
 	/* Genetlink's lock is kept for all messages of a datagram: of many
 	 * that wait in one, the last may.
 	 */
-	if (skb->len > NLMSG_ALIGN(info->nlhdr->nlmsg_len))
+	if (!is_last_message(skb, info))
 		*timeout = 0;
 	return 0;
 }

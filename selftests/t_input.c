@@ -869,6 +869,38 @@ TEST_F(input, attributes_whose_length_is_a_lie)
 	EXPECT_UNHARMED();
 }
 
+/* A prepare waits, with genetlink's lock: not many of them in one datagram. */
+TEST_F(input, what_begins_a_handover_with_a_message_behind_it)
+{
+	static const char why[] =
+		"what begins a handover has to be the last message of its datagram";
+	const struct nlmsghdr nop = {
+		.nlmsg_len = NLMSG_HDRLEN,
+		.nlmsg_type = NLMSG_NOOP,
+	};
+	struct genl_answer a;
+	char buf[4096];
+	uint8_t cmd;
+	size_t len;
+
+	FOR_EACH_BEGINNER(cmd) {
+		genl_begin(&self->g, cmd, self->tap.ifindex, self->tap.fds,
+			   QUEUES);
+		len = NLMSG_ALIGN(self->g.req->nlmsg_len);
+		memset(buf, 0, sizeof(buf));
+		memcpy(buf, self->g.req, self->g.req->nlmsg_len);
+		memcpy(buf + len, &nop, sizeof(nop));
+		ASSERT_LT(0, mnl_socket_sendto(self->g.nl, buf,
+					       len + sizeof(nop)));
+		memset(&a, 0, sizeof(a));
+		genl_take(&self->g, &a);
+		EXPECT_TRUE(a.acked && !a.replied);
+		EXPECT_EQ(-EINVAL, a.err);
+		EXPECT_STREQ(why, self->g.msg);
+	}
+	EXPECT_UNHARMED();
+}
+
 TEST_F(input, an_unknown_command)
 {
 	genl_new(&self->g, TAPXFER_CMD_EVENT);

@@ -24,7 +24,8 @@
  *               0, deadline 0, a file twice, a queue file missing, an id
  *               together with files); a hold below what is already queued;
  *               claim: NUM_QUEUES that the device has not, or SHARED without
- *               THAW, or ATTACH_ALL with it
+ *               THAW, or ATTACH_ALL with it; what begins a handover is followed
+ *               by another message in its datagram
  *   ERANGE      hold, hold-bytes, deadline or timeout above the family's limit;
  *               a token of another length
  *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token;
