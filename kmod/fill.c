@@ -553,18 +553,16 @@ int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho)
  * @skb: message to append to
  * @ho: the handover
  * @detail: with its device and queues
- * @extack: for errors
  *
  * Context: under ho_lock.
- * Return: 0, -EMSGSIZE or -ENOMEM.
+ * Return: 0 or -EMSGSIZE.
  */
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
-			  bool detail, struct netlink_ext_ack *extack)
+			  bool detail)
 {
 	unsigned long deadline = ho->ho_deadline_work.timer.expires;
 	unsigned int i, left = 0;
 	u64 held;
-	int err;
 
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_queue_sample(&ho->ho_queues[i]);
@@ -588,11 +586,8 @@ int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
 		return 0;
 	if (has_export(ho) && fill_export(skb, ho))
 		return -EMSGSIZE;
-	if (ho->ho_claimant) {
-		err = tapxfer_holders_count(ho, ho->ho_claimant, extack);
-		if (err)
-			return err;
-	}
+	if (ho->ho_claimant)
+		tapxfer_holders_count(ho, ho->ho_claimant);
 	return fill_queues(skb, ho, NULL, true, &held);
 }
 

@@ -313,7 +313,7 @@ int tapxfer_handover_get_doit(struct sk_buff *skb, struct genl_info *info)
 
 	mutex_lock(&ho->ho_lock);
 	if (handover_is_in(ho, genl_info_net(info))) {
-		err = tapxfer_fill_handover(r.skb, ho, true, info->extack);
+		err = tapxfer_fill_handover(r.skb, ho, true);
 	} else {
 		NL_SET_ERR_MSG_ATTR(info->extack,
 				    info->attrs[TAPXFER_A_HANDOVER_ID],
@@ -342,7 +342,7 @@ static int handover_dump_one(struct sk_buff *skb, struct netlink_callback *cb,
 			  TAPXFER_CMD_HANDOVER_GET);
 	if (!hdr)
 		return -EMSGSIZE;
-	err = tapxfer_fill_handover(skb, ho, false, cb->extack);
+	err = tapxfer_fill_handover(skb, ho, false);
 	if (err)
 		genlmsg_cancel(skb, hdr);
 	else

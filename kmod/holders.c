@@ -87,8 +87,15 @@ static unsigned int holders_sleepers(struct tapxfer_queue *q, struct pid *group)
 	return n;
 }
 
-/* The wake function of those who sleep in poll. */
-static int holders_learn(struct file *file)
+/**
+ * tapxfer_holders_learn - learn the wake function of those who sleep in poll
+ * @file: a tun file
+ *
+ * At a prepare, so that who counts later needs no memory for it.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int tapxfer_holders_learn(struct file *file)
 {
 	struct poll_wqueues *pwq;
 	int err = 0;
@@ -213,24 +220,14 @@ unsigned int tapxfer_holders_beside(const struct tapxfer_queue *q)
  * tapxfer_holders_count - count who else has the files, into q_others
  * @ho: the handover
  * @group: anyone but this thread group
- * @extack: for errors
  *
  * Context: under ho_lock.
- * Return: 0 or -ENOMEM.
  */
-int tapxfer_holders_count(struct tapxfer_handover *ho, struct pid *group,
-			  struct netlink_ext_ack *extack)
+void tapxfer_holders_count(struct tapxfer_handover *ho, struct pid *group)
 {
 	unsigned int i;
 	long others;
-	int err;
 
-	err = holders_learn(ho->ho_queues[0].q_file);
-	if (err) {
-		NL_SET_ERR_MSG(extack,
-			       "no memory to count who has the files, try again");
-		return err;
-	}
 	for (i = 0; i < ho->ho_nqueues; i++)
 		ho->ho_queues[i].q_own = 0;
 	holders_descriptors(ho, group);
@@ -245,7 +242,6 @@ int tapxfer_holders_count(struct tapxfer_handover *ho, struct pid *group,
 				 holders_sleepers(q, group);
 		q->q_others = max(others, 0L);
 	}
-	return 0;
 }
 
 /**
@@ -255,7 +251,7 @@ int tapxfer_holders_count(struct tapxfer_handover *ho, struct pid *group,
  * @extack: for errors
  *
  * Return: 0, also when there is no claimant any more, which is the caller's to
- * find; -EBUSY or -ENOMEM.
+ * find; or -EBUSY.
  */
 int tapxfer_holders_check(struct tapxfer_handover *ho, struct pid *group,
 			  struct netlink_ext_ack *extack)
@@ -268,9 +264,7 @@ int tapxfer_holders_check(struct tapxfer_handover *ho, struct pid *group,
 		group = ho->ho_claimant;
 	if (!group || !tapxfer_is_live(ho))
 		goto out;
-	err = tapxfer_holders_count(ho, group, extack);
-	if (err)
-		goto out;
+	tapxfer_holders_count(ho, group);
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		struct tapxfer_queue *q = &ho->ho_queues[i];
 

@@ -305,8 +305,8 @@ struct tapxfer_seen {
  * @ho_fence: TAPXFER_FENCE_*; written under @ho_lock, read by anyone
  * @ho_lock: protects the fields below
  * @ho_state: where the handover stands; 0 while it is being prepared
- * @ho_answer: memory for the answer to an abort, which does not fail; NULL when
- *	one has ended the handover
+ * @ho_answer: memory for the answer to a thaw or an abort, which do not fail for
+ *	want of it; NULL when one has ended the handover
  * @ho_busy: a command is under way
  * @ho_aborting: it is an abort, which the deadline may have to bring to its end
  * @ho_detached: queues that were detached when the rings were parked
@@ -471,7 +471,7 @@ int tapxfer_fill_thawed(struct sk_buff *skb, struct tapxfer_handover *ho,
 			const int *fds);
 int tapxfer_fill_unsent(struct sk_buff *skb, struct tapxfer_handover *ho);
 int tapxfer_fill_handover(struct sk_buff *skb, struct tapxfer_handover *ho,
-			  bool detail, struct netlink_ext_ack *extack);
+			  bool detail);
 void tapxfer_event(struct tapxfer_handover *ho, enum tapxfer_event event);
 
 /* error.c */
@@ -551,8 +551,9 @@ static inline bool tapxfer_is_frozen(const struct tapxfer_handover *ho)
 int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack);
 int tapxfer_freeze(struct tapxfer_handover *ho, unsigned int timeout_ms,
 		   struct netlink_ext_ack *extack);
-void tapxfer_end_locked(struct tapxfer_handover *ho, enum tapxfer_event event,
-			struct sk_buff *reply);
+void tapxfer_end_locked(struct tapxfer_handover *ho, enum tapxfer_event event);
+void tapxfer_end_answer(struct tapxfer_handover *ho, enum tapxfer_event event,
+			struct tapxfer_reply *r, struct genl_info *info);
 void tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event);
 void tapxfer_gone(struct tapxfer_handover *ho, struct net_device *dev);
 void tapxfer_deadline(struct work_struct *work);
@@ -562,7 +563,7 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 		  struct netlink_ext_ack *extack);
 void tapxfer_unready(struct tapxfer_handover *ho);
 int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
-		 struct sk_buff *reply, struct netlink_ext_ack *extack);
+		 struct tapxfer_reply *r, struct genl_info *info);
 int tapxfer_claim_thaw_check(struct tapxfer_handover *ho, bool shared,
 			     struct netlink_ext_ack *extack);
 int tapxfer_claim_thaw(struct tapxfer_handover *ho, struct tapxfer_reply *r,
@@ -601,8 +602,8 @@ void tapxfer_holders_sleep(struct tapxfer_queue *q, struct tapxfer_sleeper *s,
 			   struct kiocb *iocb);
 void tapxfer_holders_woke(struct tapxfer_sleeper *s);
 unsigned int tapxfer_holders_beside(const struct tapxfer_queue *q);
-int tapxfer_holders_count(struct tapxfer_handover *ho, struct pid *group,
-			  struct netlink_ext_ack *extack);
+int tapxfer_holders_learn(struct file *file);
+void tapxfer_holders_count(struct tapxfer_handover *ho, struct pid *group);
 int tapxfer_holders_check(struct tapxfer_handover *ho, struct pid *group,
 			  struct netlink_ext_ack *extack);
 

@@ -454,55 +454,58 @@ static int thaw_doit(struct sk_buff *skb, struct genl_info *info)
 				   info->extack);
 	if (err)
 		goto out;
-	err = tapxfer_reply_new(&r, info, tapxfer_fill_step_size());
-	if (err)
-		goto out;
 	err = tapxfer_handover_begin(ho, BIT(TAPXFER_STATE_CLAIMED) |
 					 BIT(TAPXFER_STATE_READY),
 				     scratch, info->extack);
-	if (!err) {
-		err = tapxfer_thaw(ho, wants_shared(info), r.skb, info->extack);
-		if (err)
-			tapxfer_handover_done(ho);
-	}
+	if (err)
+		goto out;
+	err = tapxfer_thaw(ho, wants_shared(info), &r, info);
 	/* The end is the end, whether or not the reply gets through. */
 	if (err)
-		tapxfer_reply_free(&r);
-	else
+		tapxfer_handover_done(ho);
+	else if (r.skb)
 		tapxfer_reply_send(&r, info);
 out:
 	tapxfer_handover_put(ho);
 	return err;
 }
 
+/* It has ended meanwhile: what was put back is told all the same. */
+static int tell_ended(struct tapxfer_handover *ho, struct genl_info *info,
+		      struct tapxfer_reply *r)
+{
+	struct sk_buff *skb = ho->ho_answer;
+	int err;
+
+	/* Another abort, which did not wait, may have had it. */
+	if (!skb)
+		skb = tapxfer_reply_alloc(tapxfer_fill_step_size());
+	ho->ho_answer = NULL;
+	if (!skb)
+		return -ENOENT;
+	err = tapxfer_reply_begin(r, info, skb);
+	if (!err)
+		tapxfer_fill_ended(r->skb, ho);
+	return err;
+}
+
 /*
  * Put back what a claimant has set, if that is possible; then end it, and begin
- * to answer, with memory that is there as long as it lives.
+ * to answer.
  */
 static int end_and_tell(struct tapxfer_handover *ho, struct genl_info *info,
 			struct tapxfer_reply *r)
 {
-	bool restored = tapxfer_apply_restore(ho), live;
-	int err = -ENOENT;
+	bool restored = tapxfer_apply_restore(ho);
+	int err = 0;
 
 	mutex_lock(&ho->ho_lock);
-	live = tapxfer_is_live(ho);
-	if (live || restored) {
-		/* Another abort, which did not wait, may have had it. */
-		if (!ho->ho_answer)
-			ho->ho_answer =
-				tapxfer_reply_alloc(tapxfer_fill_step_size());
-		if (ho->ho_answer)
-			err = tapxfer_reply_begin(r, info, ho->ho_answer);
-		ho->ho_answer = NULL;
-	}
-	if (live)
-		tapxfer_end_locked(ho, TAPXFER_EVENT_ABORTED,
-				   err ? NULL : r->skb);
-	else if (err == -ENOENT)
+	if (tapxfer_is_live(ho))
+		tapxfer_end_answer(ho, TAPXFER_EVENT_ABORTED, r, info);
+	else
+		err = restored ? tell_ended(ho, info, r) : -ENOENT;
+	if (err == -ENOENT)
 		NL_SET_ERR_MSG(info->extack, "the handover has ended");
-	else if (!err)
-		tapxfer_fill_ended(r->skb, ho);
 	if (restored)
 		tapxfer_handover_done_locked(ho);
 	mutex_unlock(&ho->ho_lock);
@@ -522,7 +525,7 @@ static int abort_doit(struct sk_buff *skb, struct genl_info *info)
 	if (!err)
 		err = end_and_tell(ho, info, &r);
 	/* The end is the end, whether or not the reply gets through. */
-	if (!err)
+	if (!err && r.skb)
 		tapxfer_reply_send(&r, info);
 	tapxfer_handover_put(ho);
 	return err;

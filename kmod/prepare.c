@@ -138,6 +138,18 @@ static int prepare_queue(struct tapxfer_handover *ho, unsigned int i,
 				 ho->ho_hold, &ho->ho_budget, extack);
 }
 
+/* What is asked for late, when it must not fail for want of memory. */
+static int prepare_learn(struct tapxfer_handover *ho,
+			 struct netlink_ext_ack *extack)
+{
+	int err = tapxfer_holders_learn(ho->ho_queues[0].q_file);
+
+	if (err)
+		NL_SET_ERR_MSG(extack,
+			       "no memory to learn how files are polled, try again");
+	return err;
+}
+
 /* The files, and then the caller's memory: see tapxfer_scratch_take(). */
 static int prepare_queues(struct tapxfer_handover *ho,
 			  const struct tapxfer_request *req,
@@ -150,6 +162,8 @@ static int prepare_queues(struct tapxfer_handover *ho,
 
 	for (i = 0; !err && i < req->nfds; i++)
 		err = prepare_file(ho, i, req->fds[i], extack);
+	if (!err)
+		err = prepare_learn(ho, extack);
 	if (!err)
 		err = tapxfer_scratch_take(req->scratch, &ho->ho_scratch,
 					   extack);

@@ -174,14 +174,15 @@ static int ready_go_on(struct tapxfer_handover *ho,
  * tapxfer_thaw - let traffic go on after a claim
  * @ho: the handover, its command begun, claimed or ready
  * @shared: whoever else has the files may keep them
- * @reply: to be filled in, as with tapxfer_fill_ended()
- * @extack: for errors
+ * @r: the reply, begun on success
+ * @info: the request
  *
  * Return: as tapxfer_ready(); on success the command is done. Who was ready is
- * not asked for other holders again.
+ * not asked for other holders again. Only who has set something can be refused
+ * for want of memory.
  */
 int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
-		 struct sk_buff *reply, struct netlink_ext_ack *extack)
+		 struct tapxfer_reply *r, struct genl_info *info)
 {
 	bool ready;
 	int err;
@@ -189,11 +190,11 @@ int tapxfer_thaw(struct tapxfer_handover *ho, bool shared,
 	mutex_lock(&ho->ho_lock);
 	ready = ho->ho_state == TAPXFER_STATE_READY;
 	mutex_unlock(&ho->ho_lock);
-	err = ready ? ready_go_on(ho, extack) :
-		      claimant_go_on(ho, shared, extack);
+	err = ready ? ready_go_on(ho, info->extack) :
+		      claimant_go_on(ho, shared, info->extack);
 	if (err)
 		return err;
-	tapxfer_end_locked(ho, TAPXFER_EVENT_THAWED, reply);
+	tapxfer_end_answer(ho, TAPXFER_EVENT_THAWED, r, info);
 	tapxfer_apply_end(ho);
 	tapxfer_handover_done_locked(ho);
 	mutex_unlock(&ho->ho_lock);
@@ -261,7 +262,7 @@ int tapxfer_claim_thaw(struct tapxfer_handover *ho, struct tapxfer_reply *r,
 	else
 		err = tapxfer_reply_send(r, info);
 	if (!err) {
-		tapxfer_end_locked(ho, TAPXFER_EVENT_THAWED, NULL);
+		tapxfer_end_locked(ho, TAPXFER_EVENT_THAWED);
 		tapxfer_handover_done_locked(ho);
 	}
 	mutex_unlock(&ho->ho_lock);

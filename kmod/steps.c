@@ -328,16 +328,33 @@ static void handover_end(struct tapxfer_handover *ho, enum tapxfer_event event)
  * tapxfer_end_locked - end a handover that is live
  * @ho: the handover
  * @event: thaw, abort or deadline
- * @reply: to be filled in, as with tapxfer_fill_ended(), or NULL
  *
  * Context: under ho_lock.
  */
-void tapxfer_end_locked(struct tapxfer_handover *ho, enum tapxfer_event event,
-			struct sk_buff *reply)
+void tapxfer_end_locked(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
 	handover_end(ho, event);
-	if (reply)
-		tapxfer_fill_ended(reply, ho);
+	tapxfer_drain_start(ho);
+}
+
+/**
+ * tapxfer_end_answer - the same, and begin to answer who asked for it
+ * @ho: the handover
+ * @event: thaw or abort
+ * @r: the reply, in memory that is there as long as the handover lives
+ * @info: the request
+ *
+ * Context: under ho_lock.
+ */
+void tapxfer_end_answer(struct tapxfer_handover *ho, enum tapxfer_event event,
+			struct tapxfer_reply *r, struct genl_info *info)
+{
+	/* It has the size of what an end is told with. */
+	tapxfer_reply_begin(r, info, ho->ho_answer);
+	ho->ho_answer = NULL;
+	handover_end(ho, event);
+	if (r->skb)
+		tapxfer_fill_ended(r->skb, ho);
 	tapxfer_drain_start(ho);
 }
 
@@ -350,7 +367,7 @@ void tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
 	mutex_lock(&ho->ho_lock);
 	if (tapxfer_is_live(ho))
-		tapxfer_end_locked(ho, event, NULL);
+		tapxfer_end_locked(ho, event);
 	mutex_unlock(&ho->ho_lock);
 }
 
