@@ -61,15 +61,18 @@ FIXTURE_TEARDOWN(ready)
 
 #define TARGET(fn, a, b) agent_call(&self->target, &self->x, fn, a, b)
 
-#define CLAIM() do { \
+#define CLAIM_FOR(deadline_) do { \
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0, \
-				0)); \
+				deadline_)); \
 	ASSERT_EQ(0, sender_send(&self->s, HELD)); \
 	ASSERT_EQ(0, TARGET(agent_claim, 0, 0)); \
 } while (0)
 
-#define READY() do { \
-	CLAIM(); \
+#define CLAIM()	CLAIM_FOR(0)
+#define READY()	READY_FOR(0)
+
+#define READY_FOR(deadline_) do { \
+	CLAIM_FOR(deadline_); \
 	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, 20)); \
 	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETSNDBUF, 70000)); \
 	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETOFFLOAD, \
@@ -462,16 +465,36 @@ TEST_F(ready, an_abort_puts_each_send_buffer_limit_back)
 	EXPECT_EQ(100000, sndbuf);
 }
 
-TEST_F(ready, so_does_the_deadline)
+/*
+ * It has no process in whose memory the driver could be asked: what a claimant
+ * that was ready has set stays, all of it, and that is named.
+ */
+#define EXPECT_THE_DEADLINE_LEAVES_ALL() do { \
+	struct tap_settings now_; \
+	EXPECT_TRUE(wait_until(!xfer_is_live(&self->x), SOON_MS)); \
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS, \
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED)); \
+	ASSERT_EQ(0, tap_settings(self->tap.fds[0], &now_)); \
+	EXPECT_EQ(20, now_.hdr); \
+	EXPECT_EQ(70000, now_.sndbuf); \
+	EXPECT_TRUE(now_.csum && now_.tso); \
+	EXPECT_ALL(20); \
+	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 7)); \
+} while (0)
+
+TEST_F(ready, the_deadline_leaves_what_was_set_and_says_so)
 {
-	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
-				scaled_ms(3000)));
-	ASSERT_EQ(0, sender_send(&self->s, HELD));
-	ASSERT_EQ(0, TARGET(agent_claim, 0, 0));
-	ASSERT_EQ(0, TARGET(agent_ready, TAPXFER_THAW_SHARED, 0));
-	EXPECT_TRUE(wait_until(!xfer_is_live(&self->x), SOON_MS));
-	EXPECT_ALL(self->tap.hdr);
-	EXPECT_EQ(0, tap_write_one(&self->tap, 0, 7));
+	READY_FOR(scaled_ms(3000));
+	EXPECT_THE_DEADLINE_LEAVES_ALL();
+}
+
+TEST_F(ready, the_deadline_leaves_what_a_dead_claimant_has_set)
+{
+	READY_FOR(scaled_ms(3000));
+	agent_kill(&self->target);
+	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
+			       SOON_MS));
+	EXPECT_THE_DEADLINE_LEAVES_ALL();
 }
 
 /* What the dead one has set is not there for the next one. */
