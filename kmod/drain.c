@@ -45,12 +45,10 @@ static bool drain_rings(struct tapxfer_handover *ho, bool over)
 		/* Nobody else has the file: it is closed when we let go. */
 		if (file_count(q->q_file) == 1)
 			continue;
-		if (over) {
-			err = tapxfer_ring_trim(&q->q_ring, len, &dropped);
-			tapxfer_dev_count_dropped(ho->ho_dev, dropped);
-		} else {
-			err = tapxfer_ring_settle(&q->q_ring, len, len / 8);
-		}
+		dropped = 0;
+		err = tapxfer_ring_settle(&q->q_ring, len, len / 8,
+					  over ? &dropped : NULL);
+		tapxfer_dev_count_dropped(ho->ho_dev, dropped);
 		/* Not before the reader has caught up can all be told. */
 		tapxfer_queue_sample(q);
 		if (err || (q->q_ring.r_left && !over))

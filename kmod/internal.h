@@ -657,9 +657,7 @@ enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r);
 unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back);
 int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
-			unsigned int max);
-int tapxfer_ring_trim(struct tapxfer_ring *r, unsigned int len,
-		      unsigned int *dropped);
+			unsigned int max, unsigned int *dropped);
 void tapxfer_ring_free(struct tapxfer_ring *r);
 
 /* limits.c */

@@ -613,54 +613,6 @@ unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 	return held;
 }
 
-/**
- * tapxfer_ring_settle - bring an unparked ring back to the device's length
- * @r: the ring
- * @len: slots that it shall have, the device's tx_queue_len
- * @max: packets that it may hold when it gets smaller, up to @len
- *
- * Context: under rtnl, as the driver's own resize.
- * Return: 0 when the ring has @len slots, -EAGAIN while it holds more packets
- * than it may, -ENOMEM.
- */
-int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
-			unsigned int max)
-{
-	struct ptr_ring *ring = r->r_ring;
-	unsigned long flags;
-	void **queue;
-	int n;
-
-	if (ring->size == len)
-		return 0;
-	if (ring->size < len)
-		max = len;
-
-	flags = ring_lock(ring);
-	n = ring_copy(ring, NULL, max);
-	ring_unlock(ring, flags);
-	if (n < 0)
-		return -EAGAIN;
-
-	queue = ring_array(len);
-	if (!queue)
-		return -ENOMEM;
-
-	flags = ring_lock(ring);
-	ring_count_left(r);
-	n = ring_copy(ring, queue, max);
-	if (n >= 0) {
-		queue = ring_swap(ring, queue, len, n);
-		WRITE_ONCE(ring->consumer_head, 0);
-		ring->consumer_tail = 0;
-		ring_mark(r);
-	}
-	ring_unlock(ring, flags);
-
-	kvfree(queue);
-	return n < 0 ? -EAGAIN : 0;
-}
-
 /*
  * Leave the oldest @keep packets; how many others there were. Under its locks, and
  * its array is replaced next: the producer's index is not that of the rest.
@@ -685,35 +637,42 @@ static unsigned int ring_drop_newest(struct ptr_ring *ring, unsigned int keep)
 }
 
 /**
- * tapxfer_ring_trim - the same of a ring that is not read for long
+ * tapxfer_ring_settle - bring an unparked ring back to the device's length
  * @r: the ring
  * @len: slots that it shall have, the device's tx_queue_len
- * @dropped: packets for which there is no room
+ * @max: packets that it may hold when it gets smaller, up to @len
+ * @dropped: NULL; or it gets smaller at once, and these are the packets that have
+ *	no room. What was held and is left stays, with no slot besides; of what
+ *	came after it there is what a ring of @len slots would have.
  *
- * What was held and is left stays, with no slot besides; of what came after it
- * the ring keeps what one of @len slots would have.
- *
- * Context: as tapxfer_ring_settle().
- * Return: 0 when the ring has @len slots, -EAGAIN while more is left, -ENOMEM.
+ * Context: under rtnl, as the driver's own resize.
+ * Return: 0 when the ring has @len slots, -EAGAIN while it holds more packets
+ * than it may, -ENOMEM.
  */
-int tapxfer_ring_trim(struct tapxfer_ring *r, unsigned int len,
-		      unsigned int *dropped)
+int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
+			unsigned int max, unsigned int *dropped)
 {
 	struct ptr_ring *ring = r->r_ring;
+	unsigned int keep = len;
 	unsigned long flags;
-	unsigned int keep;
 	void **queue;
-	int n;
+	int n = 0;
 
-	*dropped = 0;
-	if (ring->size <= (int)len)
-		return tapxfer_ring_settle(r, len, len);
+	if (ring->size == len)
+		return 0;
 
 	flags = ring_lock(ring);
-	ring_count_left(r);
-	keep = max(len, r->r_left);
+	if (ring->size < len) {
+		max = len;
+	} else if (dropped) {
+		ring_count_left(r);
+		keep = max(len, r->r_left);
+		max = keep;
+	} else {
+		n = ring_copy(ring, NULL, max);
+	}
 	ring_unlock(ring, flags);
-	if (ring->size <= (int)keep)
+	if (n < 0 || ring->size == keep)
 		return -EAGAIN;
 
 	queue = ring_array(keep);
@@ -721,10 +680,11 @@ int tapxfer_ring_trim(struct tapxfer_ring *r, unsigned int len,
 		return -ENOMEM;
 
 	flags = ring_lock(ring);
-	*dropped = ring_drop_newest(ring, keep);
+	if (dropped)
+		*dropped = ring_drop_newest(ring, keep);
 	ring_count_left(r);
-	n = ring_copy(ring, queue, keep);
-	if (!WARN_ON_ONCE(n < 0)) {
+	n = ring_copy(ring, queue, max);
+	if (n >= 0) {
 		queue = ring_swap(ring, queue, keep, n);
 		WRITE_ONCE(ring->consumer_head, 0);
 		ring->consumer_tail = 0;
@@ -733,7 +693,7 @@ int tapxfer_ring_trim(struct tapxfer_ring *r, unsigned int len,
 	ring_unlock(ring, flags);
 
 	kvfree(queue);
-	return keep > len ? -EAGAIN : 0;
+	return n < 0 || keep > len ? -EAGAIN : 0;
 }
 
 /**

@@ -263,7 +263,7 @@ static const char * __init try_ring(struct trial_ring *t,
 	if (!consume(t, left) || !is_empty(t))
 		return "packets of a parked ring are lost, or in another order";
 
-	if (tapxfer_ring_settle(&t->park, TRIAL_SIZE, TRIAL_SIZE) ||
+	if (tapxfer_ring_settle(&t->park, TRIAL_SIZE, TRIAL_SIZE, NULL) ||
 	    t->ring.size != TRIAL_SIZE)
 		return "a ring does not get its length back";
 	t->produced = 0;
