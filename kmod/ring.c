@@ -9,6 +9,8 @@
 
 #include "internal.h"
 
+#define RING_SLOTS_MAX	BIT(24)
+
 /* Past that many bytes pages one by one, and not the next power of two of them:
  * 16384 packets and the reserve are just more than 128 KiB.
  */
@@ -309,7 +311,7 @@ void __init tapxfer_ring_close(struct tapxfer_ring *r)
  * @budget: to charge for them, and for the room; or NULL: nothing is charged
  * @extack: for errors
  *
- * Return: 0, -EDQUOT or -ENOMEM.
+ * Return: 0, -EDQUOT, -ERANGE or -ENOMEM.
  */
 int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 		      unsigned int len, unsigned int hold,
@@ -322,6 +324,12 @@ int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 	unsigned int all = slots + 2 * RING_RESERVE + 1;
 	int err;
 
+	/* A device's length is any u32. */
+	if (slots > RING_SLOTS_MAX) {
+		NL_SET_ERR_MSG(extack,
+			       "the tx queue length is too large for rings that could be held, lower it");
+		return -ERANGE;
+	}
 	if (budget) {
 		err = tapxfer_budget_reserve(budget, hold, ring_array_size(all),
 					     extack);

@@ -27,7 +27,8 @@
  *               THAW, or ATTACH_ALL with it; what begins a handover is followed
  *               by another message in its datagram
  *   ERANGE      hold, hold-bytes, deadline or timeout above the family's limit;
- *               a token of another length
+ *               a token of another length; the device's tx queue length is
+ *               above 16,777,216
  *   EPERM       more than the defaults without CAP_NET_ADMIN; a wrong token;
  *               the socket was opened by another user, or with fewer rights;
  *               pass: to another user's process, without CAP_KILL
