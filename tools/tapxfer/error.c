@@ -7,12 +7,17 @@
 
 #include "cli.h"
 
+/* It has names and words of others in it, and goes to a terminal. */
 static void say(const struct cli *cli, const char *text, const char *more)
 {
 	/* the answer so far belongs before it */
 	fflush(stdout);
-	fprintf(stderr, "tapxfer%s%s: %s%s.\n", cli->command ? " " : "",
-		cli->command ? cli->command : "", text, more);
+	fprintf(stderr, "tapxfer%s%s: ", cli->command ? " " : "",
+		cli->command ? cli->command : "");
+	for (; *text; text++)
+		fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text,
+		      stderr);
+	fprintf(stderr, "%s.\n", more);
 }
 
 int fail_usage(const struct cli *cli, const char *fmt, ...)
