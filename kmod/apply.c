@@ -35,7 +35,9 @@
  * An abort, the deadline and the claimant's exit do not wait for a record that is
  * being applied. What has not been by then is not any more: each step looks,
  * after it has waited for rtnl, which others may keep for long. The ioctl that
- * is in the driver by then gets through.
+ * is in the driver by then gets through. If it is one that detaches a queue, and
+ * an end lets packets go on while it waits for rtnl, the driver's purge takes what
+ * was held for that queue and has not been read.
  */
 
 /*
