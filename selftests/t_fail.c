@@ -526,9 +526,10 @@ static unsigned int once(IN, unsigned int n)
 	while (state != ENDED)
 		state = step(US, state);
 	/* An abort has put it back, or says that it has not. */
-	ASSERT_EQ(0, xfer_get(&self->x));
-	left = xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED) &
-	       TAPXFER_VIOLATION_SETTINGS;
+	if (shadow)
+		ASSERT_EQ(0, xfer_get(&self->x));
+	left = shadow && (xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED) &
+			  TAPXFER_VIOLATION_SETTINGS);
 	self->x.id = 0;
 	tap_close(&self->claimed);
 	if (shadow && !aborted)
