@@ -201,10 +201,16 @@ TEST_F(lifetime, the_modules_stay_until_it_has_ended)
 TEST_F(lifetime, files_of_a_module_that_was_unloaded)
 {
 	int64_t n;
+	int q;
 
 	BEGIN();
 	if (variant->state != TAPXFER_STATE_DRAINING)
 		ASSERT_EQ(0, xfer_abort(&self->x));
+	/* what no ring of the device's length takes is the handover's */
+	if (self->sent > MANY)
+		EXPECT_EQ(-EAGAIN, unload("tapxfer"));
+	for (q = 0; self->sent - (long)self->t.got > SOME / 2; q++)
+		ASSERT_LE(0, tap_read_one(&self->tap, q % QUEUES, &self->t));
 	EXPECT_TRUE(wait_until(!unload("tapxfer"), SOON_MS));
 	n = tap_read_all(&self->tap, &self->t);
 	EXPECT_LT(0, n);
