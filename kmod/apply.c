@@ -32,17 +32,27 @@
  * memory goes away under the ioctl. A setter that comes while the record is being
  * applied waits, and is then the driver's or the record's.
  *
- * An abort, the deadline and the claimant's exit do not wait for a record that is
- * being applied. What has not been by then is not any more: each step looks,
- * after it has waited for rtnl, which others may keep for long. The ioctl that
- * is in the driver by then gets through. If it is one that detaches a queue, and
- * an end lets packets go on while it waits for rtnl, the driver's purge takes what
- * was held for that queue and has not been read.
+ * When an abort, the deadline or the claimant's exit comes while a record is being
+ * applied, what has not been by then is not any more: each step looks, after it has
+ * waited for rtnl, which others may keep for long. The ioctl that is in the driver
+ * by then gets through. If it detaches a queue the driver purges what is in the
+ * ring, and only a parked one looks empty to it: so an abort, or the deadline, lets
+ * packets go on when the queues are back where they were. But it waits for a second
+ * at most, since who moves them may stall in its memory.
  */
 
+/* How long an end waits for who moves queues */
+#define MOVING_TIME	HZ
+
+/* Whether the claim, or what shall be restored, is not over. Under ho_lock. */
+static bool apply_is_on(const struct tapxfer_handover *ho)
+{
+	return ho->ho_state == ho->ho_shadow.s_state && !ho->ho_shadow.s_stop;
+}
+
 /*
- * Whether the claim, or what shall be restored, is not over yet; if so, whoever
- * ends it sees that @stale may be in force.
+ * The same of who is about to ask the driver. Whoever ends it from here on sees
+ * that @stale may be in force, and waits when it is queues.
  */
 static bool apply_go_on(struct tapxfer_handover *ho, unsigned long stale)
 {
@@ -51,12 +61,39 @@ static bool apply_go_on(struct tapxfer_handover *ho, unsigned long stale)
 	/* Wait here, and not in the driver, where an end is not seen. */
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	go_on = ho->ho_state == ho->ho_shadow.s_state;
-	if (go_on)
+	go_on = apply_is_on(ho);
+	if (go_on) {
 		ho->ho_shadow.s_stale |= stale;
+		if (stale & TAPXFER_SHADOW_QUEUES)
+			WRITE_ONCE(ho->ho_shadow.s_moving, true);
+	}
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return go_on;
+}
+
+/* No queue is on its way any more. Under ho_lock. */
+static void apply_moved(struct tapxfer_handover *ho)
+{
+	if (!ho->ho_shadow.s_moving)
+		return;
+	WRITE_ONCE(ho->ho_shadow.s_moving, false);
+	wake_up_all(&ho->ho_wait);
+}
+
+/**
+ * tapxfer_apply_stop - have no queue on its way when packets are let go on
+ * @ho: the handover, which is ended next, if it has not ended
+ *
+ * Context: process, under no lock; sleeps for a second at most.
+ */
+void tapxfer_apply_stop(struct tapxfer_handover *ho)
+{
+	mutex_lock(&ho->ho_lock);
+	ho->ho_shadow.s_stop = true;
+	mutex_unlock(&ho->ho_lock);
+	wait_event_timeout(ho->ho_wait, !READ_ONCE(ho->ho_shadow.s_moving),
+			   MOVING_TIME);
 }
 
 static int move_ask(bool detach, const struct tapxfer_scratch *scratch)
@@ -133,10 +170,10 @@ static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
 			undone = false;
 		q->q_moved = false;
 	}
-	if (!undone || (sh->s_stale & TAPXFER_SHADOW_QUEUES))
-		return;
 	mutex_lock(&ho->ho_lock);
-	ho->ho_shadow.s_stale &= ~TAPXFER_SHADOW_QUEUES;
+	if (undone && !(sh->s_stale & TAPXFER_SHADOW_QUEUES))
+		ho->ho_shadow.s_stale &= ~TAPXFER_SHADOW_QUEUES;
+	apply_moved(ho);
 	mutex_unlock(&ho->ho_lock);
 }
 
@@ -171,7 +208,7 @@ static int apply_ioctl(struct tapxfer_handover *ho, unsigned int cmd,
 static int apply_int(struct tapxfer_handover *ho, unsigned int cmd, int val,
 		     const struct tapxfer_scratch *scratch)
 {
-	if (put_user(val, (int __user *)scratch->addr))
+	if (copy_to_user((void __user *)scratch->addr, &val, sizeof(val)))
 		return -EFAULT;
 	return apply_ioctl(ho, cmd, scratch->addr);
 }
@@ -287,9 +324,11 @@ static bool apply_commit(struct tapxfer_handover *ho,
 	bool claimed;
 
 	mutex_lock(&ho->ho_lock);
-	claimed = ho->ho_state == TAPXFER_STATE_CLAIMED;
-	if (claimed)
+	claimed = apply_is_on(ho);
+	if (claimed) {
 		ho->ho_shadow.s_stale |= sh->s_set;
+		apply_moved(ho);
+	}
 	mutex_unlock(&ho->ho_lock);
 	return claimed;
 }
@@ -410,6 +449,9 @@ static int restore_queues(struct tapxfer_handover *ho,
 		if (err == -ECANCELED)
 			break;
 	}
+	mutex_lock(&ho->ho_lock);
+	apply_moved(ho);
+	mutex_unlock(&ho->ho_lock);
 	return first;
 }
 

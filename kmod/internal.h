@@ -237,6 +237,8 @@ struct tapxfer_dev_state {
  * @s_set: TAPXFER_SHADOW_*, which of them
  * @s_stale: which may be in force of a claim that was not thawed
  * @s_applying: they are being applied; setters wait
+ * @s_moving: queues are being attached or detached; ends wait, see apply.c
+ * @s_stop: an end is coming: what has not been applied is not any more
  * @s_state: only as long as the handover's state is this
  * @s_hdr_sz: TUNSETVNETHDRSZ, bytes
  * @s_le: TUNSETVNETLE
@@ -250,6 +252,8 @@ struct tapxfer_shadow {
 	unsigned long		s_set;
 	unsigned long		s_stale;
 	bool			s_applying;
+	bool			s_moving;
+	bool			s_stop;
 	enum tapxfer_state	s_state;
 	int			s_hdr_sz;
 	int			s_le;
@@ -584,6 +588,7 @@ int tapxfer_apply(struct tapxfer_handover *ho, const struct tapxfer_shadow *sh,
 		  struct netlink_ext_ack *extack);
 void tapxfer_apply_open(struct tapxfer_handover *ho);
 void tapxfer_apply_end(struct tapxfer_handover *ho);
+void tapxfer_apply_stop(struct tapxfer_handover *ho);
 bool tapxfer_apply_restore(struct tapxfer_handover *ho);
 
 /* holders.c */

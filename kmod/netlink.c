@@ -499,6 +499,7 @@ static int end_and_tell(struct tapxfer_handover *ho, struct genl_info *info,
 	bool restored = tapxfer_apply_restore(ho);
 	int err = 0;
 
+	tapxfer_apply_stop(ho);
 	mutex_lock(&ho->ho_lock);
 	if (tapxfer_is_live(ho))
 		tapxfer_end_answer(ho, TAPXFER_EVENT_ABORTED, r, info);

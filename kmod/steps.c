@@ -365,6 +365,7 @@ void tapxfer_end_answer(struct tapxfer_handover *ho, enum tapxfer_event event,
  */
 void tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
+	tapxfer_apply_stop(ho);
 	mutex_lock(&ho->ho_lock);
 	if (tapxfer_is_live(ho))
 		tapxfer_end_locked(ho, event);

@@ -346,6 +346,127 @@ TEST_F(ready, an_abort_that_another_one_ends_keeps_what_is_held)
 	tap_close(&many);
 }
 
+static long do_thaw(void *arg)
+{
+	return xfer_thaw_shared(arg);
+}
+
+/*
+ * A thaw detaches queues, and an abort ends it in the middle: they are where they
+ * were, and the driver has purged none of what they held.
+ */
+TEST_F_TIMEOUT(ready, a_thaw_that_an_abort_ends_keeps_what_is_held, 120)
+{
+	struct waiter thaw = { .op = WAITER_CALL, .fn = do_thaw };
+	struct tap many, claimed = {};
+	int i, tries, err, ended = 0;
+	struct xfer x, second;
+	struct sender s;
+
+	ASSERT_EQ(0, tap_open(&many, "tap1", MANY, TAP_VM));
+	ASSERT_EQ(0, tap_set_nonblock(&many, true));
+	ASSERT_EQ(0, sender_open(&s, many.ifindex, 4 * MANY));
+	ASSERT_EQ(0, xfer_open(&x));
+	ASSERT_EQ(0, xfer_open(&second));
+	thaw.arg = &x;
+	/* Each a little later than the last, or until one is too late. */
+	for (tries = 0, err = 0; !err && tries < TRIES; tries++) {
+		ASSERT_EQ(0, xfer_begin(&x, &many, TAPXFER_STATE_FROZEN, 0, 0));
+		ASSERT_EQ(0, sender_send(&s, HELD));
+		ASSERT_EQ(0, xfer_claim(&x, &claimed));
+		for (i = 0; i < MANY - 1; i++)
+			ASSERT_EQ(0, tap_detach(claimed.fds[i], true));
+		second.id = x.id;
+		second.token = x.token;
+		ASSERT_EQ(0, waiter_go(&thaw));
+		usleep(15000 * tries);
+		err = xfer_abort(&second);
+		ASSERT_TRUE(waiter_wait(&thaw, SOON_MS));
+		if (!err) {
+			ended += thaw.ret == -ECANCELED;
+			EXPECT_EQ(0, xfer_u64(&second,
+					      TAPXFER_A_HANDOVER_VIOLATED));
+			for (i = 0; i < MANY; i++)
+				EXPECT_FALSE(is_detached(many.fds[i]));
+		} else {
+			EXPECT_EQ(-ENOENT, err);
+			EXPECT_EQ(0, thaw.ret);
+		}
+		EXPECT_EQ(HELD, tap_read_all(&many, &self->t));
+		EXPECT_EQ(0, tally_lost(&self->t, s.seq));
+		tap_close(&claimed);
+	}
+	EXPECT_LT(0, ended);
+
+	second.id = 0;
+	xfer_close(&second);
+	xfer_close(&x);
+	sender_close(&s);
+	tap_close(&many);
+}
+
+/* It waits for that, but not for who keeps the lock of those that move them. */
+TEST_F(ready, an_abort_waits_for_queues_no_longer_than_a_second)
+{
+	struct waiter holder = { .op = WAITER_IOCTL, .request = TUNSETSNDBUF };
+	struct waiter first = { .op = WAITER_CALL, .fn = do_abort };
+	struct waiter next = { .op = WAITER_CALL, .fn = do_abort };
+	struct xfer x, second, asker;
+	struct tap many, other;
+	struct stall stall;
+	struct sender s;
+	int sndbuf = 1 << 20, i;
+
+	ASSERT_EQ(0, tap_open(&many, "tap1", MANY, TAP_VM));
+	ASSERT_EQ(0, tap_set_nonblock(&many, true));
+	ASSERT_EQ(0, tap_open(&other, "tap2", 1, TAP_VM));
+	ASSERT_EQ(0, stall_open(&stall));
+	ASSERT_EQ(0, sender_open(&s, many.ifindex, 4 * MANY));
+	ASSERT_EQ(0, xfer_open(&x));
+	ASSERT_EQ(0, xfer_open(&second));
+	ASSERT_EQ(0, xfer_open(&asker));
+	ASSERT_EQ(0, xfer_begin(&x, &many, TAPXFER_STATE_FROZEN, 0, 0));
+	ASSERT_EQ(0, sender_send(&s, HELD));
+	ASSERT_EQ(0, agent_call(&self->target, &x, agent_claim, 0, 0));
+	ASSERT_EQ(0, agent_call(&self->target, &x, agent_ready,
+				TAPXFER_THAW_SHARED, 0));
+	for (i = 0; i < MANY - 1; i++)
+		ASSERT_EQ(0, tap_detach(many.fds[i], true));
+
+	second.id = x.id;
+	second.token = x.token;
+	asker.id = x.id;
+	first.arg = &x;
+	next.arg = &second;
+	holder.fd = other.fds[0];
+	holder.buf = stall.page;
+	ASSERT_EQ(0, waiter_go(&first));
+	ASSERT_TRUE(wait_until(!is_detached(many.fds[0]), SOON_MS));
+	ASSERT_EQ(0, waiter_go(&holder));
+	ASSERT_TRUE(stall_wait(&stall, SOON_MS));
+	ASSERT_EQ(0, waiter_go(&next));
+	/* before anybody lets go of it, and long before the deadline */
+	EXPECT_TRUE(wait_until(!xfer_is_live(&asker), SOON_MS));
+	EXPECT_EQ(HELD, tap_read_all(&many, &self->t));
+
+	ASSERT_EQ(0, stall_release(&stall, &sndbuf, sizeof(sndbuf)));
+	ASSERT_TRUE(waiter_wait(&holder, SOON_MS));
+	ASSERT_TRUE(waiter_wait(&first, SOON_MS));
+	ASSERT_TRUE(waiter_wait(&next, SOON_MS));
+	/* one of them it was, and nobody lost for that */
+	EXPECT_TRUE(!first.ret || !next.ret);
+	EXPECT_EQ(0, tally_lost(&self->t, s.seq));
+	asker.id = 0;
+	second.id = 0;
+	xfer_close(&asker);
+	xfer_close(&second);
+	xfer_close(&x);
+	stall_close(&stall);
+	sender_close(&s);
+	tap_close(&other);
+	tap_close(&many);
+}
+
 /* It has ioctls for what a VMM sets; for the rest a word. */
 TEST_F(ready, an_abort_names_what_it_does_not_put_back)
 {
