@@ -414,7 +414,8 @@ static int probe_int(struct file *file, unsigned int cmd,
 	err = tapxfer_fence_tun_ioctl(file, cmd, s->addr);
 	if (err)
 		return err;
-	return get_user(*val, (int __user *)s->addr);
+	return copy_from_user(val, (void __user *)s->addr, sizeof(*val)) ?
+	       -EFAULT : 0;
 }
 
 /**
