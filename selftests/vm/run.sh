@@ -81,14 +81,19 @@ left_out()
 }
 
 # A program that was not built is in the list: it counts as failed. What the
-# kernel cannot run is not: the debug kernel's list has it.
+# kernel cannot run is not, and is named on stderr: another kernel's list has it.
 names()
 {
 	local f
 
 	for f in t_*.c t_*.sh t_*.py; do
-		[ ! -f "$f" ] || ! wanted "${f%.c}" || left_out "${f%.c}" ||
+		if [ ! -f "$f" ] || left_out "${f%.c}"; then
+			continue
+		elif wanted "${f%.c}"; then
 			echo "${f%.c}"
+		else
+			echo "# not for this kernel: ${f%.c}" >&2
+		fi
 	done | sort
 	[ $part = own ] || echo demo.sh
 }
