@@ -95,6 +95,7 @@ struct tapxfer_handover *tapxfer_handover_alloc(unsigned int nqueues)
 	kref_init(&ho->ho_ref);
 	mutex_init(&ho->ho_lock);
 	init_waitqueue_head(&ho->ho_wait);
+	init_waitqueue_head(&ho->ho_done_wait);
 	INIT_DELAYED_WORK(&ho->ho_deadline_work, tapxfer_deadline);
 	INIT_DELAYED_WORK(&ho->ho_drain_work, tapxfer_drain);
 	INIT_WORK(&ho->ho_claimant_work, tapxfer_claimant_work);
@@ -406,6 +407,9 @@ static const char * const handover_not_now[] = {
 	[TAPXFER_STATE_READY] = "the handover is ready: thaw it, or abort it",
 };
 
+/* How long a command waits for another one to be done */
+#define BUSY_TIME	HZ
+
 /**
  * tapxfer_handover_begin - begin a command on a handover
  * @ho: the handover
@@ -413,9 +417,13 @@ static const char * const handover_not_now[] = {
  * @scratch: from tapxfer_scratch_take(), or 0
  * @extack: for errors
  *
+ * A command tells of its success by an event before it is done: who goes on at
+ * once waits here.
+ *
+ * Context: process, under no lock; sleeps for a second at most.
  * Return: 0, and no other command than an abort gets in before
- * tapxfer_handover_done(); -ENOENT when the handover has ended, -EBUSY while
- * another command is under way, -EPROTO in any other state.
+ * tapxfer_handover_done(); -ENOENT when the handover has ended, -EBUSY when
+ * another command stays under way, -EPROTO in any other state.
  */
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 			   unsigned long scratch,
@@ -423,6 +431,9 @@ int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 {
 	int err = 0;
 
+	/* A signal cuts that short, and is no reason to fail. */
+	wait_event_interruptible_timeout(ho->ho_done_wait,
+					 !READ_ONCE(ho->ho_busy), BUSY_TIME);
 	mutex_lock(&ho->ho_lock);
 	if (!tapxfer_is_live(ho)) {
 		NL_SET_ERR_MSG(extack, "the handover has ended");
@@ -452,6 +463,8 @@ void tapxfer_handover_done_locked(struct tapxfer_handover *ho)
 {
 	/* After what the command did: see tapxfer_handover_pins(). */
 	smp_store_release(&ho->ho_busy, false);
+	if (wq_has_sleeper(&ho->ho_done_wait))
+		wake_up_all(&ho->ho_done_wait);
 	ho->ho_scratch = 0;
 	tapxfer_drain_resume(ho);
 }

@@ -303,6 +303,7 @@ struct tapxfer_seen {
  * @ho_deadline: ms from the prepare to the abort
  * @ho_info: scratch message for the driver's fill_info, used under rtnl
  * @ho_wait: tasks at the fence, and freeze waiting for writers
+ * @ho_done_wait: commands that came before another one was done
  * @ho_deadline_work: aborts at the deadline
  * @ho_drain_work: shrinks the rings after the end, then lets go
  * @ho_claimant_work: looks whether the claimant is gone
@@ -348,6 +349,7 @@ struct tapxfer_handover {
 	unsigned int		ho_deadline;
 	struct sk_buff		*ho_info;
 	wait_queue_head_t	ho_wait;
+	wait_queue_head_t	ho_done_wait;
 	struct delayed_work	ho_deadline_work;
 	struct delayed_work	ho_drain_work;
 	struct work_struct	ho_claimant_work;

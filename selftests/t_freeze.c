@@ -387,6 +387,53 @@ TEST_F(freeze, an_abort_ends_its_wait)
 }
 
 /* One message from running to frozen, which the library makes two of. */
+static long call_claim_and_thaw(void *arg)
+{
+	struct tap claimed = {};
+	int err;
+
+	err = xfer_claim(arg, &claimed);
+	if (!err)
+		err = xfer_thaw_shared(arg);
+	tap_close(&claimed);
+	return err;
+}
+
+/* Its event comes before it is done: who is told can go on. */
+TEST_F(freeze, a_command_that_comes_too_early_waits_a_moment)
+{
+	struct waiter f = {
+		.op = WAITER_CALL, .fn = call_freeze, .arg = &self->x,
+		.nr = SYS_sendto,
+	};
+	struct xfer other = {};
+	struct waiter next = {
+		.op = WAITER_CALL, .fn = call_claim_and_thaw, .arg = &other,
+		.nr = SYS_sendto,
+	};
+	struct waiter w = {};
+
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_HOLDING, 0,
+				0));
+	STALL_WRITE(w);
+	ASSERT_EQ(0, waiter_start(&f));
+	ASSERT_EQ(0, xfer_open(&other));
+	other.id = self->x.id;
+	other.token = self->x.token;
+	ASSERT_EQ(0, waiter_start(&next));
+
+	ASSERT_EQ(0, stall_release(&self->stall, self->packet, self->len));
+	ASSERT_TRUE(waiter_wait(&f, SOON_MS));
+	EXPECT_EQ(0, f.ret);
+	ASSERT_TRUE(waiter_wait(&next, SOON_MS));
+	EXPECT_EQ(0, next.ret);
+	ASSERT_TRUE(waiter_wait(&w, SOON_MS));
+	EXPECT_EQ(self->len, w.ret);
+	self->x.id = 0;
+	other.id = 0;
+	xfer_close(&other);
+}
+
 TEST_F(freeze, one_call_does_all_the_steps)
 {
 	struct genl g;
