@@ -10,11 +10,13 @@
 
 /* A reader who is catching up must not lose to the shrinking what the handover has
  * kept for it: the ring keeps its room for as long as there is hope that it will be
- * done. After that it keeps what was held, and is charged, and it shrinks with that:
- * packets that come later are charged to nobody.
+ * done, which is while anybody reads, though not for ever. After that it keeps what
+ * was held, and is charged, and it shrinks with that: packets that come later are
+ * charged to nobody.
  */
 #define DRAIN_PERIOD	msecs_to_jiffies(20)
 #define DRAIN_TIME	(5 * HZ)
+#define DRAIN_TIME_MAX	(60 * HZ)
 #define TRIM_PERIOD	HZ
 
 static bool drain_is_over(const struct tapxfer_handover *ho)
@@ -22,11 +24,20 @@ static bool drain_is_over(const struct tapxfer_handover *ho)
 	return time_after_eq(jiffies, ho->ho_drain_until);
 }
 
+/* Somebody has read, and goes on. */
+static void drain_hope(struct tapxfer_handover *ho)
+{
+	unsigned long until = jiffies + DRAIN_TIME;
+
+	ho->ho_drain_until = time_before(until, ho->ho_drain_end) ?
+			     until : ho->ho_drain_end;
+}
+
 /* Whether there is nothing left to do. */
 static bool drain_rings(struct tapxfer_handover *ho, bool over)
 {
 	unsigned int i, len, dropped;
-	bool done = true;
+	bool done = true, read = false;
 	int err;
 
 	if (!ho->ho_dev)
@@ -45,6 +56,7 @@ static bool drain_rings(struct tapxfer_handover *ho, bool over)
 		/* Nobody else has the file: it is closed when we let go. */
 		if (file_count(q->q_file) == 1)
 			continue;
+		read |= tapxfer_ring_moved(&q->q_ring);
 		dropped = 0;
 		err = tapxfer_ring_settle(&q->q_ring, len, len / 8,
 					  over ? &dropped : NULL);
@@ -54,6 +66,8 @@ static bool drain_rings(struct tapxfer_handover *ho, bool over)
 		if (err || (q->q_ring.r_left && !over))
 			done = false;
 	}
+	if (read && !over)
+		drain_hope(ho);
 	return done;
 }
 
@@ -109,6 +123,7 @@ void tapxfer_drain_start(struct tapxfer_handover *ho)
 {
 	kref_get(&ho->ho_ref);
 	ho->ho_drain_until = jiffies + DRAIN_TIME;
+	ho->ho_drain_end = jiffies + DRAIN_TIME_MAX;
 	/* Not at once: it takes the locks that whoever ended it still needs. */
 	queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work, DRAIN_PERIOD);
 }

@@ -97,6 +97,7 @@ struct tapxfer_budget {
  * @r_charged: so much of it is charged, or more
  * @r_budget: to what
  * @r_full: the limit that has closed the ring
+ * @r_head: where consumers were when that was last looked at, since the unpark
  * @r_last_slot: since the unpark, the slot with the last of the held packets
  * @r_last: that packet, to be compared with and not to be looked into
  * @r_parked: between park and unpark
@@ -122,6 +123,7 @@ struct tapxfer_ring {
 	u64			r_charged;
 	struct tapxfer_budget	*r_budget;
 	enum tapxfer_limit	r_full;
+	int			r_head;
 	unsigned int		r_last_slot;
 	void			*r_last;
 	bool			r_parked;
@@ -334,7 +336,8 @@ struct tapxfer_seen {
  * @ho_claimed_at: when the files were claimed
  * @ho_ready_at: when the fence was taken down before the end
  * @ho_ended_at: when traffic went on
- * @ho_drain_until: jiffies, when the drain gives up
+ * @ho_drain_until: jiffies, when the drain gives up if nobody reads
+ * @ho_drain_end: jiffies, when it gives up
  * @ho_drain_paused: the drain waits for the command that is under way
  * @ho_nqueues: number of @ho_queues
  * @ho_queues: the device's queue files
@@ -381,6 +384,7 @@ struct tapxfer_handover {
 	u64			ho_ready_at;
 	u64			ho_ended_at;
 	unsigned long		ho_drain_until;
+	unsigned long		ho_drain_end;
 	bool			ho_drain_paused;
 
 	unsigned int		ho_nqueues;
@@ -663,6 +667,7 @@ bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit);
 enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r);
 unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back);
+bool tapxfer_ring_moved(struct tapxfer_ring *r);
 int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 			unsigned int max, unsigned int *dropped);
 void tapxfer_ring_free(struct tapxfer_ring *r);

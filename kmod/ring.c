@@ -621,6 +621,21 @@ unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 	return held;
 }
 
+/**
+ * tapxfer_ring_moved - whether a reader has taken packets since this was last asked
+ * @r: a ring that is not parked
+ *
+ * A first time, or a new array, is taken for a reader.
+ */
+bool tapxfer_ring_moved(struct tapxfer_ring *r)
+{
+	int head = READ_ONCE(r->r_ring->consumer_head);
+	bool moved = head != r->r_head;
+
+	r->r_head = head;
+	return moved;
+}
+
 /*
  * Leave the oldest @keep packets; how many others there were. Under its locks, and
  * its array is replaced next: the producer's index is not that of the rest.

@@ -262,6 +262,31 @@ TEST_F_TIMEOUT(thaw, keeps_what_was_held_and_nobody_reads, 120)
 	EXPECT_EQ(lost + 1, trimmed(&self->s) + self->s.dropped);
 }
 
+/* A guest that has more to catch up with than it does in that time. */
+TEST_F_TIMEOUT(thaw, keeps_its_room_for_a_slow_reader, 120)
+{
+	const uint32_t held = 2 * TAP_RING, more = TAP_RING;
+	int flow_of[TAP_MAX];
+	int64_t end;
+	uint32_t i;
+
+	ASSERT_EQ(0, flows_learn(&self->s, &self->tap, &self->t, flow_of));
+	FREEZE(0);
+	SEND(held);
+	ASSERT_EQ(0, xfer_finish(&self->x));
+	end = now_ms() + 7000;
+	SEND(more);
+	while (now_ms() < end) {
+		ASSERT_EQ(1, tap_read_one(&self->tap, 0, &self->t));
+		usleep(100000);
+	}
+	EXPECT_EQ(0, trimmed(&self->s) + self->s.dropped);
+	tap_read_all(&self->tap, &self->t);
+	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
+	EXPECT_EQ(0, self->t.dup + self->t.reordered);
+	EXPECT_TRUE(unused());
+}
+
 /* Who has no files any more need not read. */
 TEST_F_TIMEOUT(thaw, lets_go_of_a_ring_that_nobody_can_read, 80)
 {
