@@ -363,8 +363,9 @@ TEST_F(deadline, ends_a_freeze_that_waits_for_a_write)
 	struct stall stall;
 
 	ASSERT_EQ(0, stall_open(&stall));
+	/* not before the freeze waits */
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_PREPARED, 0,
-				scaled_ms(1500)));
+				scaled_ms(4000)));
 	w.buf = stall.page;
 	w.len = self->tap.hdr + packet_make(packet + self->tap.hdr, 0, 1);
 	ASSERT_EQ(0, waiter_go(&w));
