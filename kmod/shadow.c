@@ -226,8 +226,10 @@ int tapxfer_shadow_set(struct tapxfer_queue *q, unsigned int cmd,
 	if (!applying)
 		return err;
 
+	/* Whoever applies it may stall in its memory, past the end. */
 	err = wait_event_interruptible(ho->ho_wait,
-				       !READ_ONCE(ho->ho_shadow.s_applying));
+				       !READ_ONCE(ho->ho_shadow.s_applying) ||
+				       !READ_ONCE(ho->ho_fence));
 	return err ? -EINTR : -EAGAIN;
 }
 
