@@ -652,6 +652,21 @@ void tapxfer_queue_wake(struct tapxfer_queue *q);
 void tapxfer_queue_restore_sndbuf(struct tapxfer_queue *q);
 void tapxfer_queue_restore_nonblock(struct tapxfer_queue *q);
 
+/* slots.c */
+unsigned long tapxfer_slots_lock(struct ptr_ring *ring)
+	__acquires(&ring->consumer_lock)
+	__acquires(&ring->producer_lock);
+void tapxfer_slots_unlock(struct ptr_ring *ring, unsigned long flags)
+	__releases(&ring->producer_lock)
+	__releases(&ring->consumer_lock);
+void **tapxfer_slots_alloc(unsigned int slots);
+size_t tapxfer_slots_size(unsigned int slots);
+void tapxfer_slots_finish_batch(struct ptr_ring *ring);
+int tapxfer_slots_copy(struct ptr_ring *ring, void **to, unsigned int max);
+void **tapxfer_slots_swap(struct ptr_ring *ring, void **queue, unsigned int size,
+			  unsigned int n);
+unsigned int tapxfer_slots_drop_newest(struct ptr_ring *ring, unsigned int keep);
+
 /* ring.c */
 void tapxfer_ring_close(struct tapxfer_ring *r);
 int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,

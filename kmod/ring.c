@@ -2,19 +2,11 @@
 /*
  * Parking a queue's ring.
  */
-#include <linux/log2.h>
-#include <linux/mm.h>
-#include <linux/vmalloc.h>
 #include <net/xdp.h>
 
 #include "internal.h"
 
 #define RING_SLOTS_MAX	BIT(24)
-
-/* Past that many bytes pages one by one, and not the next power of two of them:
- * 16384 packets and the reserve are just more than 128 KiB.
- */
-#define RING_KMALLOC_MAX	(PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER)
 
 /**
  * DOC: how a ring is parked
@@ -73,100 +65,6 @@
  * before the driver's uninit. The driver's own resize of a parked ring would
  * lose what is held: the notifier refuses it.
  */
-
-/* The ring's locks, nested as ptr_ring_resize() nests them. */
-static unsigned long ring_lock(struct ptr_ring *ring)
-	__acquires(&ring->consumer_lock)
-	__acquires(&ring->producer_lock)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&ring->consumer_lock, flags);
-	spin_lock(&ring->producer_lock);
-	return flags;
-}
-
-static void ring_unlock(struct ptr_ring *ring, unsigned long flags)
-	__releases(&ring->producer_lock)
-	__releases(&ring->consumer_lock)
-{
-	spin_unlock(&ring->producer_lock);
-	spin_unlock_irqrestore(&ring->consumer_lock, flags);
-}
-
-/* Who asks for too much is told, and a drain asks again: no need to log it. */
-static void **ring_array(unsigned int slots)
-{
-	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_ZERO;
-	size_t size = array_size(slots, sizeof(void *));
-
-	/* A tx queue length may be anything; the driver has no such ring either. */
-	if (size > INT_MAX)
-		return NULL;
-	if (size > RING_KMALLOC_MAX)
-		return __vmalloc(size, gfp);
-	return kvmalloc(size, gfp);
-}
-
-/* The memory that such an array takes */
-static size_t ring_array_size(unsigned int slots)
-{
-	size_t size = array_size(slots, sizeof(void *));
-
-	return size > RING_KMALLOC_MAX ? PAGE_ALIGN(size) :
-					 roundup_pow_of_two(size);
-}
-
-/* Consumers clear slots in batches: finish the batch that is begun, or it would
- * be taken for packets.
- */
-static void ring_finish_batch(struct ptr_ring *ring)
-{
-	int i;
-
-	for (i = ring->consumer_tail; i < ring->consumer_head; i++)
-		ring->queue[i] = NULL;
-	ring->consumer_tail = ring->consumer_head;
-}
-
-/*
- * Copy the packets of an unparked ring, oldest first, or just count them when
- * @to is NULL. Returns their number, or -ENOSPC when there are more than @max;
- * the ring is as it was then.
- */
-static int ring_copy(struct ptr_ring *ring, void **to, unsigned int max)
-{
-	unsigned int n = 0;
-	int i;
-
-	if (!ring->size)
-		return 0;
-
-	ring_finish_batch(ring);
-	i = ring->consumer_head;
-	while (ring->queue[i] && n < ring->size) {
-		if (n == max)
-			return -ENOSPC;
-		if (to)
-			to[n] = ring->queue[i];
-		n++;
-		if (++i >= ring->size)
-			i = 0;
-	}
-	return n;
-}
-
-/* Put @queue, with @n packets from slot 0 on, in the place of the ring's array. */
-static void **ring_swap(struct ptr_ring *ring, void **queue, unsigned int size,
-			unsigned int n)
-{
-	void **old = ring->queue;
-
-	ring->queue = queue;
-	__ptr_ring_set_size(ring, size);
-	ring->producer = n < size ? n : 0;
-	return old;
-}
 
 /*
  * Whether the ring is still as it was parked. Nobody resizes a parked ring of a
@@ -282,7 +180,7 @@ bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit)
 	parked = r->r_parked;
 	if (parked)
 		*limit = ring_look(r);
-	ring_unlock(r->r_ring, flags);
+	tapxfer_slots_unlock(r->r_ring, flags);
 	return parked;
 }
 
@@ -296,9 +194,9 @@ void __init tapxfer_ring_close(struct tapxfer_ring *r)
 {
 	unsigned long flags;
 
-	flags = ring_lock(r->r_ring);
+	flags = tapxfer_slots_lock(r->r_ring);
 	ring_close(r, ring_fill(r->r_ring));
-	ring_unlock(r->r_ring, flags);
+	tapxfer_slots_unlock(r->r_ring, flags);
 }
 
 /**
@@ -331,7 +229,7 @@ int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 		return -ERANGE;
 	}
 	if (budget) {
-		err = tapxfer_budget_reserve(budget, hold, ring_array_size(all),
+		err = tapxfer_budget_reserve(budget, hold, tapxfer_slots_size(all),
 					     extack);
 		if (err)
 			return err;
@@ -339,7 +237,7 @@ int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 		/* As if all that may come were paid for. */
 		r->r_charged = U64_MAX;
 	}
-	r->r_spare = ring_array(all);
+	r->r_spare = tapxfer_slots_alloc(all);
 	if (!r->r_spare) {
 		NL_SET_ERR_MSG(extack,
 			       "no memory for a queue's ring, ask for a smaller hold");
@@ -383,9 +281,9 @@ int tapxfer_ring_check(struct tapxfer_ring *r)
 	if (r->r_ring->size <= (int)r->r_hold)
 		return 0;
 
-	flags = ring_lock(r->r_ring);
-	n = ring_copy(r->r_ring, NULL, r->r_hold);
-	ring_unlock(r->r_ring, flags);
+	flags = tapxfer_slots_lock(r->r_ring);
+	n = tapxfer_slots_copy(r->r_ring, NULL, r->r_hold);
+	tapxfer_slots_unlock(r->r_ring, flags);
 	return n < 0 ? n : 0;
 }
 
@@ -403,10 +301,10 @@ void tapxfer_ring_park(struct tapxfer_ring *r)
 	unsigned long flags;
 	unsigned int n;
 
-	flags = ring_lock(ring);
-	n = ring_copy(ring, r->r_spare, r->r_slots);
+	flags = tapxfer_slots_lock(ring);
+	n = tapxfer_slots_copy(ring, r->r_spare, r->r_slots);
 	r->r_hold = max(r->r_hold, n);
-	r->r_spare = ring_swap(ring, r->r_spare, r->r_hold, n);
+	r->r_spare = tapxfer_slots_swap(ring, r->r_spare, r->r_hold, n);
 	r->r_folded = 0;
 	ring->consumer_head = r->r_hold + RING_RESERVE;
 	ring->consumer_tail = r->r_hold + RING_RESERVE;
@@ -416,7 +314,7 @@ void tapxfer_ring_park(struct tapxfer_ring *r)
 	r->r_pending = n;
 	WRITE_ONCE(r->r_parked, true);
 	ring_look(r);
-	ring_unlock(ring, flags);
+	tapxfer_slots_unlock(ring, flags);
 }
 
 /* Packets in a parked ring; under its locks. */
@@ -427,7 +325,7 @@ static unsigned int ring_count(const struct tapxfer_ring *r,
 
 	if (ring_was_read(r)) {
 		*put_back = 0;
-		return ring_copy(r->r_ring, NULL, r->r_hold);
+		return tapxfer_slots_copy(r->r_ring, NULL, r->r_hold);
 	}
 	n = r->r_hold + RING_RESERVE - r->r_ring->consumer_head;
 	*put_back = n + r->r_folded;
@@ -451,7 +349,7 @@ void tapxfer_ring_fold(struct tapxfer_ring *r)
 	unsigned long flags;
 	bool closed;
 
-	flags = ring_lock(ring);
+	flags = tapxfer_slots_lock(ring);
 	if (!r->r_parked || r->r_folded || !ring_is_ours(r) || ring_is_astray(r))
 		goto out;
 	head = ring->consumer_head;
@@ -478,7 +376,7 @@ void tapxfer_ring_fold(struct tapxfer_ring *r)
 	r->r_seen = n;
 	r->r_seen_back = ring->consumer_head;
 out:
-	ring_unlock(ring, flags);
+	tapxfer_slots_unlock(ring, flags);
 }
 
 /* And in a closed ring what is between it and the reserve. */
@@ -516,7 +414,7 @@ static void ring_count_left(struct tapxfer_ring *r)
 	/* Or the device's next handover has parked it. */
 	if (!r->r_left || !size || head >= size)
 		return;
-	ring_finish_batch(ring);
+	tapxfer_slots_finish_batch(ring);
 
 	if (ring_is_ours(r)) {
 		i = (r->r_last_slot + size - head) % size;
@@ -547,7 +445,7 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 	if (!r->r_parked)
 		return;
 
-	flags = ring_lock(ring);
+	flags = tapxfer_slots_lock(ring);
 	if (WARN_ON_ONCE(!ring_is_ours(r)))
 		goto out;
 	ring_look(r);
@@ -574,7 +472,7 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 	ring_mark(r);
 out:
 	WRITE_ONCE(r->r_parked, false);
-	ring_unlock(ring, flags);
+	tapxfer_slots_unlock(ring, flags);
 }
 
 /**
@@ -589,12 +487,12 @@ enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r)
 	enum tapxfer_limit limit = TAPXFER_LIMIT_NONE;
 	unsigned long flags;
 
-	flags = ring_lock(r->r_ring);
+	flags = tapxfer_slots_lock(r->r_ring);
 	if (r->r_parked)
 		limit = ring_look(r);
 	else
 		ring_count_left(r);
-	ring_unlock(r->r_ring, flags);
+	tapxfer_slots_unlock(r->r_ring, flags);
 	return limit;
 }
 
@@ -613,10 +511,10 @@ unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 
 	*put_back = r->r_put_back;
 	if (r->r_parked) {
-		flags = ring_lock(r->r_ring);
+		flags = tapxfer_slots_lock(r->r_ring);
 		if (ring_is_ours(r))
 			held = ring_count(r, put_back);
-		ring_unlock(r->r_ring, flags);
+		tapxfer_slots_unlock(r->r_ring, flags);
 	}
 	return held;
 }
@@ -634,29 +532,6 @@ bool tapxfer_ring_moved(struct tapxfer_ring *r)
 
 	r->r_head = head;
 	return moved;
-}
-
-/*
- * Leave the oldest @keep packets; how many others there were. Under its locks, and
- * its array is replaced next: the producer's index is not that of the rest.
- */
-static unsigned int ring_drop_newest(struct ptr_ring *ring, unsigned int keep)
-{
-	unsigned int n = 0;
-	int i;
-
-	ring_finish_batch(ring);
-	if (keep >= ring->size)
-		return 0;
-	i = (ring->consumer_head + keep) % ring->size;
-	while (ring->queue[i] && keep + n < ring->size) {
-		tun_ptr_free(ring->queue[i]);
-		ring->queue[i] = NULL;
-		n++;
-		if (++i >= ring->size)
-			i = 0;
-	}
-	return n;
 }
 
 /**
@@ -684,7 +559,7 @@ int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 	if (ring->size == len)
 		return 0;
 
-	flags = ring_lock(ring);
+	flags = tapxfer_slots_lock(ring);
 	if (ring->size < len) {
 		max = len;
 	} else if (dropped) {
@@ -692,28 +567,28 @@ int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 		keep = max(len, r->r_left);
 		max = keep;
 	} else {
-		n = ring_copy(ring, NULL, max);
+		n = tapxfer_slots_copy(ring, NULL, max);
 	}
-	ring_unlock(ring, flags);
+	tapxfer_slots_unlock(ring, flags);
 	if (n < 0 || ring->size == keep)
 		return -EAGAIN;
 
-	queue = ring_array(keep);
+	queue = tapxfer_slots_alloc(keep);
 	if (!queue)
 		return -ENOMEM;
 
-	flags = ring_lock(ring);
+	flags = tapxfer_slots_lock(ring);
 	if (dropped)
-		*dropped = ring_drop_newest(ring, keep);
+		*dropped = tapxfer_slots_drop_newest(ring, keep);
 	ring_count_left(r);
-	n = ring_copy(ring, queue, max);
+	n = tapxfer_slots_copy(ring, queue, max);
 	if (n >= 0) {
-		queue = ring_swap(ring, queue, keep, n);
+		queue = tapxfer_slots_swap(ring, queue, keep, n);
 		WRITE_ONCE(ring->consumer_head, 0);
 		ring->consumer_tail = 0;
 		ring_mark(r);
 	}
-	ring_unlock(ring, flags);
+	tapxfer_slots_unlock(ring, flags);
 
 	kvfree(queue);
 	return n < 0 || keep > len ? -EAGAIN : 0;

@@ -186,11 +186,11 @@ inline unconsume() {
 	vt = 0
 }
 
-/* ---- kmod/ring.c ---- */
+/* ---- kmod/ring.c and slots.c ---- */
 
 /*
- * ring_copy(): n packets to copy[], oldest first, or just count them; -1 when
- * there are more.
+ * tapxfer_slots_copy(): n packets to copy[], oldest first, or just count them; -1
+ * when there are more.
  */
 inline ring_copy(to, max) {
 	n = 0;
@@ -213,7 +213,7 @@ inline ring_copy(to, max) {
 	od
 }
 
-/* ring_swap(): the n packets of copy[] from slot 0 on */
+/* tapxfer_slots_swap(): the n packets of copy[] from slot 0 on */
 inline ring_swap(s) {
 	for (i : 0 .. SLOTS - 1) {
 		q[i] = (i < n -> copy[i] : 0);
