@@ -17,9 +17,10 @@
  * An abort after ready gives the device what was exported before it lets traffic
  * go on, in the memory of whoever aborts. It never depends on that: where it
  * does not work, or another command is under way, the settings stay and the event
- * names it; a second abort does not wait; and the deadline is drawn near, so that
- * traffic goes on within a second even if the caller stalls in its own memory, or
- * somebody keeps rtnl. The deadline itself has no process's memory to do it in.
+ * names it; a second abort waits no longer than one of a record that is being
+ * applied, see below; and the deadline is drawn near, so that traffic goes on within
+ * two seconds even if the caller stalls in its own memory, or somebody keeps rtnl.
+ * The deadline itself has no process's memory to do it in.
  *
  * Most claimants set what was set. What is no different from what was exported is
  * not applied, nor are the queues asked one by one where none shall move; but once
@@ -38,7 +39,8 @@
  * by then gets through. If it detaches a queue the driver purges what is in the
  * ring, and only a parked one looks empty to it: so an abort, or the deadline, lets
  * packets go on when the queues are back where they were. But it waits for a second
- * at most, since who moves them may stall in its memory.
+ * at most, since who moves them may stall in its memory; and an abort does not that
+ * is not the last message of its datagram (see tapxfer_request_may_wait()).
  */
 
 /* How long an end waits for who moves queues */
@@ -78,22 +80,46 @@ static void apply_moved(struct tapxfer_handover *ho)
 	if (!ho->ho_shadow.s_moving)
 		return;
 	WRITE_ONCE(ho->ho_shadow.s_moving, false);
-	wake_up_all(&ho->ho_wait);
+	if (ho->ho_shadow.s_stop)
+		wake_up_all(&ho->ho_wait);
 }
 
 /**
- * tapxfer_apply_stop - have no queue on its way when packets are let go on
- * @ho: the handover, which is ended next, if it has not ended
+ * tapxfer_apply_stop - an end is coming: nothing else is to be applied
+ * @ho: the handover, live
+ *
+ * Context: under ho_lock.
+ * Return: whether the end had better come later, since queues are on their way;
+ * false after a second at the latest.
+ */
+bool tapxfer_apply_stop(struct tapxfer_handover *ho)
+{
+	struct tapxfer_shadow *sh = &ho->ho_shadow;
+
+	if (!sh->s_stop) {
+		sh->s_stop = true;
+		sh->s_stop_until = jiffies + MOVING_TIME;
+	}
+	return sh->s_moving && time_before(jiffies, sh->s_stop_until);
+}
+
+/**
+ * tapxfer_apply_stop_wait - the same, and wait until the end can come
+ * @ho: the handover; nothing is done when it has ended
  *
  * Context: process, under no lock; sleeps for a second at most.
  */
-void tapxfer_apply_stop(struct tapxfer_handover *ho)
+void tapxfer_apply_stop_wait(struct tapxfer_handover *ho)
 {
+	bool later;
+
 	mutex_lock(&ho->ho_lock);
-	ho->ho_shadow.s_stop = true;
+	later = tapxfer_is_live(ho) && tapxfer_apply_stop(ho);
 	mutex_unlock(&ho->ho_lock);
-	wait_event_timeout(ho->ho_wait, !READ_ONCE(ho->ho_shadow.s_moving),
-			   MOVING_TIME);
+	if (later)
+		wait_event_timeout(ho->ho_wait,
+				   !READ_ONCE(ho->ho_shadow.s_moving),
+				   MOVING_TIME);
 }
 
 static int move_ask(bool detach, const struct tapxfer_scratch *scratch)
@@ -414,7 +440,8 @@ static bool restore_begin(struct tapxfer_handover *ho,
 	bool any;
 
 	mutex_lock(&ho->ho_lock);
-	any = tapxfer_is_frozen(ho) && ho->ho_shadow.s_stale && !ho->ho_busy;
+	any = tapxfer_is_frozen(ho) && ho->ho_shadow.s_stale &&
+	      !ho->ho_busy && !ho->ho_shadow.s_stop;
 	if (any) {
 		WRITE_ONCE(ho->ho_busy, true);
 		ho->ho_aborting = true;

@@ -10,34 +10,34 @@
 
 /* A reader who is catching up must not lose to the shrinking what the handover has
  * kept for it: the ring keeps its room for as long as there is hope that it will be
- * done, which is while anybody reads, though not for ever. After that it keeps what
- * was held, and is charged, and it shrinks with that: packets that come later are
- * charged to nobody.
+ * done. That is while it is read, though not for ever, and as long as what is in it
+ * takes no more memory than what was held, and is charged: packets that come later
+ * are charged to nobody. After that it shrinks with what is left of the held ones.
  */
 #define DRAIN_PERIOD	msecs_to_jiffies(20)
 #define DRAIN_TIME	(5 * HZ)
 #define DRAIN_TIME_MAX	(60 * HZ)
-#define TRIM_PERIOD	HZ
+#define LATE_PERIOD	HZ
 
-static bool drain_is_over(const struct tapxfer_handover *ho)
+/* Whether a ring is given up: it has had its time, and is not being read. */
+static bool drain_is_over(struct tapxfer_queue *q)
 {
-	return time_after_eq(jiffies, ho->ho_drain_until);
-}
+	unsigned long end = q->q_ho->ho_drain_begun + DRAIN_TIME_MAX;
 
-/* Somebody has read, and goes on. */
-static void drain_hope(struct tapxfer_handover *ho)
-{
-	unsigned long until = jiffies + DRAIN_TIME;
-
-	ho->ho_drain_until = time_before(until, ho->ho_drain_end) ?
-			     until : ho->ho_drain_end;
+	if (q->q_given_up || time_before(jiffies, q->q_drain_until))
+		return q->q_given_up;
+	if (time_before(jiffies, end) && tapxfer_ring_is_read(&q->q_ring))
+		q->q_drain_until = jiffies + DRAIN_TIME;
+	else
+		q->q_given_up = true;
+	return q->q_given_up;
 }
 
 /* Whether there is nothing left to do. */
-static bool drain_rings(struct tapxfer_handover *ho, bool over)
+static bool drain_rings(struct tapxfer_handover *ho)
 {
 	unsigned int i, len, dropped;
-	bool done = true, read = false;
+	bool done = true, over;
 	int err;
 
 	if (!ho->ho_dev)
@@ -56,7 +56,7 @@ static bool drain_rings(struct tapxfer_handover *ho, bool over)
 		/* Nobody else has the file: it is closed when we let go. */
 		if (file_count(q->q_file) == 1)
 			continue;
-		read |= tapxfer_ring_moved(&q->q_ring);
+		over = drain_is_over(q);
 		dropped = 0;
 		err = tapxfer_ring_settle(&q->q_ring, len, len / 8,
 					  over ? &dropped : NULL);
@@ -66,8 +66,6 @@ static bool drain_rings(struct tapxfer_handover *ho, bool over)
 		if (err || (q->q_ring.r_left && !over))
 			done = false;
 	}
-	if (read && !over)
-		drain_hope(ho);
 	return done;
 }
 
@@ -80,7 +78,7 @@ void tapxfer_drain(struct work_struct *work)
 	struct tapxfer_handover *ho = container_of(to_delayed_work(work),
 						   struct tapxfer_handover,
 						   ho_drain_work);
-	bool done, over, paused;
+	bool done, paused, late;
 	unsigned int i;
 
 	/* The arrays that the parked ones took the place of: nobody else looks
@@ -91,8 +89,7 @@ void tapxfer_drain(struct work_struct *work)
 
 	rtnl_lock();
 	mutex_lock(&ho->ho_lock);
-	over = drain_is_over(ho);
-	done = drain_rings(ho, over);
+	done = drain_rings(ho);
 	/* A command that has yet to find the state changed uses the files. */
 	paused = done && ho->ho_busy;
 	ho->ho_drain_paused = paused;
@@ -102,8 +99,9 @@ void tapxfer_drain(struct work_struct *work)
 	if (paused)
 		return;
 	if (!done) {
+		late = time_after(jiffies, ho->ho_drain_begun + DRAIN_TIME);
 		queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work,
-				   over ? TRIM_PERIOD : DRAIN_PERIOD);
+				   late ? LATE_PERIOD : DRAIN_PERIOD);
 		return;
 	}
 	if (trace_tapxfer_drained_enabled())
@@ -121,9 +119,12 @@ void tapxfer_drain(struct work_struct *work)
  */
 void tapxfer_drain_start(struct tapxfer_handover *ho)
 {
+	unsigned int i;
+
 	kref_get(&ho->ho_ref);
-	ho->ho_drain_until = jiffies + DRAIN_TIME;
-	ho->ho_drain_end = jiffies + DRAIN_TIME_MAX;
+	ho->ho_drain_begun = jiffies;
+	for (i = 0; i < ho->ho_nqueues; i++)
+		ho->ho_queues[i].q_drain_until = jiffies + DRAIN_TIME;
 	/* Not at once: it takes the locks that whoever ended it still needs. */
 	queue_delayed_work(tapxfer_drain_wq, &ho->ho_drain_work, DRAIN_PERIOD);
 }

@@ -45,11 +45,11 @@
  * from other tasks, and do not wait for a command that is under way (but a second
  * at most while it attaches or detaches queues, see apply.c): the command finds the
  * state changed when it takes ho_lock again, undoes what it has in its hands, and
- * returns ECANCELED. When the device is deleted the rings
- * are unparked before the driver's uninit, whose purge then frees the packets.
- * The source may be killed at any point: the handover has the files. Nobody
- * need be left at all: the deadline ends the handover, and with the last
- * reference to the files the device goes as it would have gone.
+ * returns ECANCELED. When the device is deleted the rings are unparked before the
+ * driver's uninit, whose purge then frees the packets. The source may be killed at
+ * any point: the handover has the files. Nobody need be left at all: the deadline
+ * ends the handover, and with the last reference to the files the device goes as it
+ * would have gone.
  */
 
 static DEFINE_XARRAY_ALLOC1(handovers);
@@ -407,8 +407,24 @@ static const char * const handover_not_now[] = {
 	[TAPXFER_STATE_READY] = "the handover is ready: thaw it, or abort it",
 };
 
-/* How long a command waits for another one to be done */
-#define BUSY_TIME	HZ
+/* How long a command waits for the one before to be done */
+#define BUSY_TIME	(HZ / 10)
+
+/**
+ * tapxfer_handover_await - wait a moment for the command before
+ * @ho: the handover
+ *
+ * A command tells of its success by an event before it is done, and who is told
+ * may go on at once.
+ *
+ * Context: process, under no lock; a signal cuts it short.
+ */
+void tapxfer_handover_await(struct tapxfer_handover *ho)
+{
+	wait_event_interruptible_timeout(ho->ho_done_wait,
+					 !READ_ONCE(ho->ho_busy) ||
+					 !tapxfer_is_live(ho), BUSY_TIME);
+}
 
 /**
  * tapxfer_handover_begin - begin a command on a handover
@@ -417,13 +433,9 @@ static const char * const handover_not_now[] = {
  * @scratch: from tapxfer_scratch_take(), or 0
  * @extack: for errors
  *
- * A command tells of its success by an event before it is done: who goes on at
- * once waits here.
- *
- * Context: process, under no lock; sleeps for a second at most.
  * Return: 0, and no other command than an abort gets in before
- * tapxfer_handover_done(); -ENOENT when the handover has ended, -EBUSY when
- * another command stays under way, -EPROTO in any other state.
+ * tapxfer_handover_done(); -ENOENT when the handover has ended, -EBUSY while
+ * another command is under way, -EPROTO in any other state.
  */
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 			   unsigned long scratch,
@@ -431,9 +443,6 @@ int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 {
 	int err = 0;
 
-	/* A signal cuts that short, and is no reason to fail. */
-	wait_event_interruptible_timeout(ho->ho_done_wait,
-					 !READ_ONCE(ho->ho_busy), BUSY_TIME);
 	mutex_lock(&ho->ho_lock);
 	if (!tapxfer_is_live(ho)) {
 		NL_SET_ERR_MSG(extack, "the handover has ended");

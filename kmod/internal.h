@@ -6,8 +6,9 @@
  * ring's consumer_lock and producer_lock. The netdev notifiers run under rtnl and
  * take ho_lock, so ho_lock is never held across one of tun's ioctls, which take
  * rtnl. Commands on one handover exclude each other by ho_busy, which, unlike a
- * lock, neither the deadline nor an abort has to wait for: a command that let go
- * of ho_lock looks at ho_state again before it goes on.
+ * lock, neither the deadline nor an abort has to wait for (see apply.c for the one
+ * that they do wait for, and how long): a command that let go of ho_lock looks at
+ * ho_state again before it goes on.
  */
 #ifndef _TAPXFER_INTERNAL_H
 #define _TAPXFER_INTERNAL_H
@@ -97,7 +98,7 @@ struct tapxfer_budget {
  * @r_charged: so much of it is charged, or more
  * @r_budget: to what
  * @r_full: the limit that has closed the ring
- * @r_head: where consumers were when that was last looked at, since the unpark
+ * @r_head: since the unpark, where consumers were when that was last looked at
  * @r_last_slot: since the unpark, the slot with the last of the held packets
  * @r_last: that packet, to be compared with and not to be looked into
  * @r_parked: between park and unpark
@@ -155,6 +156,8 @@ struct tapxfer_ring {
  * @q_send_closed: no send passes; set under ho_lock, cleared under both locks
  * @q_batched: packets that vhost has sent meanwhile, under @q_send_lock
  * @q_batches: the batches that they came in, under @q_send_lock
+ * @q_drain_until: jiffies, how long the ring keeps its room after the end
+ * @q_given_up: it keeps it no longer
  */
 struct tapxfer_queue {
 	struct rhash_head	q_node;
@@ -180,6 +183,8 @@ struct tapxfer_queue {
 	bool			q_send_closed;
 	unsigned int		q_batched;
 	struct list_head	q_batches;
+	unsigned long		q_drain_until;
+	bool			q_given_up;
 };
 
 /**
@@ -241,6 +246,7 @@ struct tapxfer_dev_state {
  * @s_applying: they are being applied; setters wait
  * @s_moving: queues are being attached or detached; ends wait, see apply.c
  * @s_stop: an end is coming: what has not been applied is not any more
+ * @s_stop_until: jiffies, when the end comes, whether or not queues are moved
  * @s_state: only as long as the handover's state is this
  * @s_hdr_sz: TUNSETVNETHDRSZ, bytes
  * @s_le: TUNSETVNETLE
@@ -256,6 +262,7 @@ struct tapxfer_shadow {
 	bool			s_applying;
 	bool			s_moving;
 	bool			s_stop;
+	unsigned long		s_stop_until;
 	enum tapxfer_state	s_state;
 	int			s_hdr_sz;
 	int			s_le;
@@ -336,8 +343,7 @@ struct tapxfer_seen {
  * @ho_claimed_at: when the files were claimed
  * @ho_ready_at: when the fence was taken down before the end
  * @ho_ended_at: when traffic went on
- * @ho_drain_until: jiffies, when the drain gives up if nobody reads
- * @ho_drain_end: jiffies, when it gives up
+ * @ho_drain_begun: jiffies, when the handover ended
  * @ho_drain_paused: the drain waits for the command that is under way
  * @ho_nqueues: number of @ho_queues
  * @ho_queues: the device's queue files
@@ -383,8 +389,7 @@ struct tapxfer_handover {
 	u64			ho_claimed_at;
 	u64			ho_ready_at;
 	u64			ho_ended_at;
-	unsigned long		ho_drain_until;
-	unsigned long		ho_drain_end;
+	unsigned long		ho_drain_begun;
 	bool			ho_drain_paused;
 
 	unsigned int		ho_nqueues;
@@ -429,7 +434,10 @@ const struct nlattr *tapxfer_request_scratch(const struct sk_buff *skb,
 struct tapxfer_handover *tapxfer_find(struct genl_info *info);
 struct tapxfer_handover *tapxfer_request_new(struct sk_buff *skb,
 					     struct genl_info *info);
-struct tapxfer_handover *tapxfer_request_find(struct genl_info *info);
+bool tapxfer_request_may_wait(const struct sk_buff *skb,
+			      const struct genl_info *info);
+struct tapxfer_handover *tapxfer_request_find(const struct sk_buff *skb,
+					      struct genl_info *info);
 struct tapxfer_handover *tapxfer_request_begin(struct sk_buff *skb,
 					       struct genl_info *info,
 					       unsigned long states,
@@ -533,6 +541,7 @@ void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 			   unsigned long scratch,
 			   struct netlink_ext_ack *extack);
+void tapxfer_handover_await(struct tapxfer_handover *ho);
 void tapxfer_handover_done_locked(struct tapxfer_handover *ho);
 void tapxfer_handover_done(struct tapxfer_handover *ho);
 int tapxfer_handover_check_live(struct tapxfer_handover *ho,
@@ -594,7 +603,8 @@ int tapxfer_apply(struct tapxfer_handover *ho, const struct tapxfer_shadow *sh,
 		  struct netlink_ext_ack *extack);
 void tapxfer_apply_open(struct tapxfer_handover *ho);
 void tapxfer_apply_end(struct tapxfer_handover *ho);
-void tapxfer_apply_stop(struct tapxfer_handover *ho);
+bool tapxfer_apply_stop(struct tapxfer_handover *ho);
+void tapxfer_apply_stop_wait(struct tapxfer_handover *ho);
 bool tapxfer_apply_restore(struct tapxfer_handover *ho);
 
 /* holders.c */
@@ -682,7 +692,7 @@ bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit);
 enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r);
 unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back);
-bool tapxfer_ring_moved(struct tapxfer_ring *r);
+bool tapxfer_ring_is_read(struct tapxfer_ring *r);
 int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 			unsigned int max, unsigned int *dropped);
 void tapxfer_ring_free(struct tapxfer_ring *r);

@@ -28,6 +28,7 @@
  * - drain.c: what remains to be done after the end
  * - queue.c: what is done to one queue
  * - ring.c: parking a ring
+ * - slots.c: what a ring consists of
  * - limits.c: how much memory all handovers may take
  * - fence.c: the file operations before the driver's
  * - sendmsg.c: the sockets' sendmsg before the driver's, for vhost-net
@@ -40,7 +41,7 @@
  * - trace.c, trace.h: tracepoints
  */
 
-/* Deadlines, and claimants that exited: they wait for nobody's lock for long */
+/* Deadlines, and claimants that exited: they wait for nobody for long */
 struct workqueue_struct *tapxfer_wq;
 /* Drains, one after the other, since each takes rtnl */
 struct workqueue_struct *tapxfer_drain_wq;

@@ -337,7 +337,7 @@ static int claim_doit(struct sk_buff *skb, struct genl_info *info)
 	err = tapxfer_check_opener(skb, info);
 	if (err)
 		return err;
-	ho = tapxfer_request_find(info);
+	ho = tapxfer_request_find(skb, info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
 	err = claim_check(ho, info, &how);
@@ -387,7 +387,7 @@ static int ready_doit(struct sk_buff *skb, struct genl_info *info)
 	unsigned long scratch;
 	int err;
 
-	ho = tapxfer_request_find(info);
+	ho = tapxfer_request_find(skb, info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
 	err = tapxfer_scratch_take(tapxfer_request_scratch(skb, info), &scratch,
@@ -421,7 +421,7 @@ static int pass_doit(struct sk_buff *skb, struct genl_info *info)
 			       "no process given to pass the claim to");
 		return -EINVAL;
 	}
-	ho = tapxfer_request_find(info);
+	ho = tapxfer_request_find(skb, info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_step_size());
@@ -447,7 +447,7 @@ static int thaw_doit(struct sk_buff *skb, struct genl_info *info)
 	unsigned long scratch;
 	int err;
 
-	ho = tapxfer_request_find(info);
+	ho = tapxfer_request_find(skb, info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
 	err = tapxfer_scratch_take(tapxfer_request_scratch(skb, info), &scratch,
@@ -477,7 +477,7 @@ static int tell_ended(struct tapxfer_handover *ho, struct genl_info *info,
 	struct sk_buff *skb = ho->ho_answer;
 	int err;
 
-	/* Another abort, which did not wait, may have had it. */
+	/* Another abort may have had it. */
 	if (!skb)
 		skb = tapxfer_reply_alloc(tapxfer_fill_step_size());
 	ho->ho_answer = NULL;
@@ -494,12 +494,13 @@ static int tell_ended(struct tapxfer_handover *ho, struct genl_info *info,
  * to answer.
  */
 static int end_and_tell(struct tapxfer_handover *ho, struct genl_info *info,
-			struct tapxfer_reply *r)
+			struct tapxfer_reply *r, bool may_wait)
 {
 	bool restored = tapxfer_apply_restore(ho);
 	int err = 0;
 
-	tapxfer_apply_stop(ho);
+	if (may_wait)
+		tapxfer_apply_stop_wait(ho);
 	mutex_lock(&ho->ho_lock);
 	if (tapxfer_is_live(ho))
 		tapxfer_end_answer(ho, TAPXFER_EVENT_ABORTED, r, info);
@@ -524,7 +525,8 @@ static int abort_doit(struct sk_buff *skb, struct genl_info *info)
 		return PTR_ERR(ho);
 	err = tapxfer_request_check_abort(skb, ho, info);
 	if (!err)
-		err = end_and_tell(ho, info, &r);
+		err = end_and_tell(ho, info, &r,
+				   tapxfer_request_may_wait(skb, info));
 	/* The end is the end, whether or not the reply gets through. */
 	if (!err && r.skb)
 		tapxfer_reply_send(&r, info);
@@ -560,7 +562,7 @@ static int drain_doit(struct sk_buff *skb, struct genl_info *info)
 				      &timeout);
 	if (err)
 		return err;
-	ho = tapxfer_request_find(info);
+	ho = tapxfer_request_find(skb, info);
 	if (IS_ERR(ho))
 		return PTR_ERR(ho);
 	err = tapxfer_reply_new(&r, info, tapxfer_fill_step_size());

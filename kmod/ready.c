@@ -45,6 +45,9 @@ static int claimant_check(struct tapxfer_handover *ho,
 			       "the claimant has exited, claim anew or abort");
 		over = -ECANCELED;
 	}
+	if (!over && err == -ECANCELED)
+		NL_SET_ERR_MSG(extack,
+			       "the handover is about to end: abort, or deadline");
 	return over ?: err;
 }
 

@@ -184,8 +184,16 @@ static int parse_fds(struct genl_info *info, struct tapxfer_request *req)
 	return 0;
 }
 
-static bool is_last_message(const struct sk_buff *skb,
-			    const struct genl_info *info)
+/**
+ * tapxfer_request_may_wait - whether a command may keep genetlink's lock for long
+ * @skb: the request
+ * @info: the request, parsed
+ *
+ * That is kept for all messages of a datagram: of many that wait in one, the last
+ * may.
+ */
+bool tapxfer_request_may_wait(const struct sk_buff *skb,
+			      const struct genl_info *info)
 {
 	return skb->len <= NLMSG_ALIGN(info->nlhdr->nlmsg_len);
 }
@@ -208,8 +216,8 @@ struct tapxfer_handover *tapxfer_request_new(struct sk_buff *skb,
 	err = tapxfer_check_opener(skb, info);
 	if (err)
 		return ERR_PTR(err);
-	/* A prepare waits for a grace period, see tapxfer_request_timeout(). */
-	if (!is_last_message(skb, info)) {
+	/* A prepare waits for a grace period. */
+	if (!tapxfer_request_may_wait(skb, info)) {
 		NL_SET_ERR_MSG(info->extack,
 			       "what begins a handover has to be the last message of its datagram");
 		return ERR_PTR(-EINVAL);
@@ -285,11 +293,15 @@ static int check_token(struct tapxfer_handover *ho, struct genl_info *info)
 
 /**
  * tapxfer_request_find - the handover that a request names, and has the token of
- * @info: the request
+ * @skb: the request
+ * @info: the request, parsed
+ *
+ * Waits a moment for the command before.
  *
  * Return: the handover with a reference, or an ERR_PTR().
  */
-struct tapxfer_handover *tapxfer_request_find(struct genl_info *info)
+struct tapxfer_handover *tapxfer_request_find(const struct sk_buff *skb,
+					      struct genl_info *info)
 {
 	struct tapxfer_handover *ho = tapxfer_find(info);
 	int err;
@@ -301,6 +313,8 @@ struct tapxfer_handover *tapxfer_request_find(struct genl_info *info)
 		tapxfer_handover_put(ho);
 		return ERR_PTR(err);
 	}
+	if (tapxfer_request_may_wait(skb, info))
+		tapxfer_handover_await(ho);
 	return ho;
 }
 
@@ -335,7 +349,7 @@ struct tapxfer_handover *tapxfer_request_begin(struct sk_buff *skb,
 			       "give a handover's id and token, or what a new one needs, not both");
 		return ERR_PTR(-EINVAL);
 	}
-	ho = tapxfer_request_find(info);
+	ho = tapxfer_request_find(skb, info);
 	if (IS_ERR(ho))
 		return ho;
 	err = tapxfer_scratch_take(tapxfer_request_scratch(skb, info), &scratch,
@@ -368,10 +382,7 @@ int tapxfer_request_timeout(const struct sk_buff *skb, struct genl_info *info,
 		tapxfer_set_err(info->extack, a, too_long);
 		return -ERANGE;
 	}
-	/* Genetlink's lock is kept for all messages of a datagram: of many
-	 * that wait in one, the last may.
-	 */
-	if (!is_last_message(skb, info))
+	if (!tapxfer_request_may_wait(skb, info))
 		*timeout = 0;
 	return 0;
 }

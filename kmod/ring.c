@@ -469,6 +469,7 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 		__ptr_ring_set_size(ring, r->r_hold + RING_RESERVE);
 	}
 	r->r_left = r->r_held;
+	r->r_head = ring->consumer_head;
 	ring_mark(r);
 out:
 	WRITE_ONCE(r->r_parked, false);
@@ -520,18 +521,35 @@ unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 }
 
 /**
- * tapxfer_ring_moved - whether a reader has taken packets since this was last asked
+ * tapxfer_ring_is_read - whether somebody is catching up with a ring
  * @r: a ring that is not parked
  *
- * A first time, or a new array, is taken for a reader.
+ * Context: process; the ring's file is held.
+ * Return: whether packets were taken since the unpark, or since this was last
+ * asked, and those that are there take no more memory than what was held.
  */
-bool tapxfer_ring_moved(struct tapxfer_ring *r)
+bool tapxfer_ring_is_read(struct tapxfer_ring *r)
 {
-	int head = READ_ONCE(r->r_ring->consumer_head);
-	bool moved = head != r->r_head;
+	struct ptr_ring *ring = r->r_ring;
+	unsigned long flags;
+	unsigned int n = 0;
+	u64 bytes = 0;
+	bool moved;
+	int i;
 
-	r->r_head = head;
-	return moved;
+	flags = tapxfer_slots_lock(ring);
+	tapxfer_slots_finish_batch(ring);
+	i = ring->consumer_head;
+	moved = i != r->r_head;
+	r->r_head = i;
+	while (moved && n < ring->size && ring->queue[i]) {
+		bytes += packet_memory(ring->queue[i]);
+		n++;
+		if (++i >= ring->size)
+			i = 0;
+	}
+	tapxfer_slots_unlock(ring, flags);
+	return moved && bytes <= r->r_bytes;
 }
 
 /**

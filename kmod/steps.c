@@ -361,11 +361,10 @@ void tapxfer_end_answer(struct tapxfer_handover *ho, enum tapxfer_event event,
 /**
  * tapxfer_end - end a handover, if it has not ended before
  * @ho: the handover
- * @event: abort or deadline
+ * @event: abort
  */
 void tapxfer_end(struct tapxfer_handover *ho, enum tapxfer_event event)
 {
-	tapxfer_apply_stop(ho);
 	mutex_lock(&ho->ho_lock);
 	if (tapxfer_is_live(ho))
 		tapxfer_end_locked(ho, event);
@@ -392,6 +391,9 @@ void tapxfer_gone(struct tapxfer_handover *ho, struct net_device *dev)
 	mutex_unlock(&ho->ho_lock);
 }
 
+/* Not asleep: there may be as many as the workqueue has room for. */
+#define DEADLINE_PERIOD	msecs_to_jiffies(10)
+
 /**
  * tapxfer_deadline - the deadline has passed
  * @work: ho_deadline_work, which owns a reference
@@ -401,9 +403,20 @@ void tapxfer_deadline(struct work_struct *work)
 	struct tapxfer_handover *ho = container_of(to_delayed_work(work),
 						   struct tapxfer_handover,
 						   ho_deadline_work);
+	bool later = false;
 
-	/* An abort may have waited too long for rtnl, or for its caller. */
-	tapxfer_end(ho, READ_ONCE(ho->ho_aborting) ? TAPXFER_EVENT_ABORTED :
-						     TAPXFER_EVENT_EXPIRED);
-	tapxfer_handover_put(ho);
+	mutex_lock(&ho->ho_lock);
+	if (tapxfer_is_live(ho))
+		later = tapxfer_apply_stop(ho);
+	if (later)
+		queue_delayed_work(tapxfer_wq, &ho->ho_deadline_work,
+				   DEADLINE_PERIOD);
+	else if (tapxfer_is_live(ho))
+		/* An abort may have waited too long for rtnl, or its caller. */
+		tapxfer_end_locked(ho, ho->ho_aborting ?
+				   TAPXFER_EVENT_ABORTED :
+				   TAPXFER_EVENT_EXPIRED);
+	mutex_unlock(&ho->ho_lock);
+	if (!later)
+		tapxfer_handover_put(ho);
 }

@@ -300,15 +300,15 @@ TEST_F(ready, an_abort_that_another_one_ends_keeps_what_is_held)
 	struct xfer x, second;
 	struct sender s;
 	struct tap many;
-	int i, tries, err = -ENOENT;
+	bool raced = false;
+	int i, tries, err;
 
 	ASSERT_EQ(0, tap_open(&many, "tap1", MANY, TAP_VM));
 	ASSERT_EQ(0, tap_set_nonblock(&many, true));
 	ASSERT_EQ(0, sender_open(&s, many.ifindex, 4 * MANY));
 	ASSERT_EQ(0, xfer_open(&x));
 	ASSERT_EQ(0, xfer_open(&second));
-	/* The second one may come too late; then it says so. */
-	for (tries = 0; err && tries < TRIES; tries++) {
+	for (tries = 0; !raced && tries < TRIES; tries++) {
 		ASSERT_EQ(0, xfer_begin(&x, &many, TAPXFER_STATE_FROZEN, 0, 0));
 		ASSERT_EQ(0, sender_send(&s, HELD));
 		ASSERT_EQ(0, agent_call(&self->target, &x, agent_claim, 0, 0));
@@ -327,16 +327,14 @@ TEST_F(ready, an_abort_that_another_one_ends_keeps_what_is_held)
 		EXPECT_EQ(0, first.ret);
 		EXPECT_EQ(HELD, tap_read_all(&many, &self->t));
 		EXPECT_EQ(0, tally_lost(&self->t, s.seq));
+		/* it stops the first one, and either ends it then */
 		ASSERT_TRUE(!err || err == -ENOENT);
-		/* too late is no race */
-		if (!err && !is_detached(many.fds[MANY - 2]))
-			err = -ENOENT;
+		raced = is_detached(many.fds[MANY - 2]);
 		ASSERT_EQ(0, agent_call(&self->target, NULL, agent_close, 0, 0));
 	}
-	ASSERT_EQ(0, err);
+	ASSERT_TRUE(raced);
 	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
 		  xfer_u64(&x, TAPXFER_A_HANDOVER_VIOLATED));
-	EXPECT_TRUE(is_detached(many.fds[MANY - 2]));
 	EXPECT_FALSE(is_detached(many.fds[0]));
 
 	second.id = 0;
@@ -383,7 +381,10 @@ TEST_F_TIMEOUT(ready, a_thaw_that_an_abort_ends_keeps_what_is_held, 120)
 		err = xfer_abort(&second);
 		ASSERT_TRUE(waiter_wait(&thaw, SOON_MS));
 		if (!err) {
-			ended += thaw.ret == -ECANCELED;
+			if (thaw.ret == -ECANCELED &&
+			    (strstr(xfer_why(&x), "about to end") ||
+			     strstr(xfer_why(&x), "ended meanwhile")))
+				ended++;
 			EXPECT_EQ(0, xfer_u64(&second,
 					      TAPXFER_A_HANDOVER_VIOLATED));
 			for (i = 0; i < MANY; i++)
