@@ -262,10 +262,13 @@ TEST_F_TIMEOUT(thaw, keeps_what_was_held_and_nobody_reads, 120)
 	EXPECT_EQ(lost + 1, trimmed(&self->s) + self->s.dropped);
 }
 
-/* A guest that has more to catch up with than it does in that time. */
+/*
+ * A guest that has more to catch up with than it does in that time has more time,
+ * but no more memory than was charged.
+ */
 TEST_F_TIMEOUT(thaw, keeps_its_room_for_a_slow_reader, 120)
 {
-	const uint32_t held = 2 * TAP_RING, more = TAP_RING;
+	const uint32_t held = 3 * TAP_RING, more = TAP_RING;
 	int flow_of[TAP_MAX];
 	int64_t end;
 	uint32_t i;
@@ -275,14 +278,22 @@ TEST_F_TIMEOUT(thaw, keeps_its_room_for_a_slow_reader, 120)
 	SEND(held);
 	ASSERT_EQ(0, xfer_finish(&self->x));
 	end = now_ms() + 7000;
+	/* these are read, and the next have their place */
+	for (i = 0; i < more; i++)
+		ASSERT_EQ(1, tap_read_one(&self->tap, 0, &self->t));
 	SEND(more);
 	while (now_ms() < end) {
 		ASSERT_EQ(1, tap_read_one(&self->tap, 0, &self->t));
 		usleep(100000);
 	}
 	EXPECT_EQ(0, trimmed(&self->s) + self->s.dropped);
+
+	SEND(2 * more);
+	EXPECT_EQ(0, self->s.dropped);
+	ASSERT_EQ(1, tap_read_one(&self->tap, 0, &self->t));
+	EXPECT_TRUE(wait_until(trimmed(&self->s) > more, scaled_ms(40000)));
 	tap_read_all(&self->tap, &self->t);
-	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
+	EXPECT_EQ(trimmed(&self->s), tally_lost(&self->t, self->s.seq));
 	EXPECT_EQ(0, self->t.dup + self->t.reordered);
 	EXPECT_TRUE(unused());
 }
