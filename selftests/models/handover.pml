@@ -5,9 +5,12 @@
  * drain.c, notifier.c.
  *
  *	command		callers who have the token: freeze (with the hold),
- *			claim, pass, ready, thaw, drain, in any order
- *	abort		tapxfer_end(), by anyone
- *	deadline	tapxfer_deadline()
+ *			claim, pass, ready, thaw, a claim that thaws, drain, in
+ *			any order
+ *	abort		end_and_tell(), which puts back settings before, if it can:
+ *			tapxfer_apply_restore(); its caller may stall for ever
+ *	deadline	tapxfer_deadline(); with FAR it is not near, unless an
+ *			abort has drawn it near
  *	claimant	setters between claim and thaw, tapxfer_shadow_set(); exit
  *	claimant_work	tapxfer_claimant_work()
  *	drainer		tapxfer_drain()
@@ -16,17 +19,25 @@
  *
  * The locks are as in the code: rtnl, then ho_lock; tun's ioctls take rtnl. What
  * is done under ho_lock alone is one step. Commands exclude each other by busy.
+ * An abort, and the deadline, say that they are about to end it, s_stop; what they
+ * wait for then is moving.pml's, here it takes any time.
  * The claimant's settings are one setting of the device's and one queue that is
  * to be detached; 0 is what was exported.
  *
  * G4: however it ends, nothing stays up or parked; and what a claimant has set
- * stays only after a thaw, or is named. G5: no lock is waited for for ever;
- * nothing is used after it was let go of, each reference is put once. G9: a thaw
- * needs a claim, and leaves no settings of another one's. One end, one event.
+ * stays only after a thaw, or is named; an abort that could put back everything
+ * names nothing. Once it has ended no more is set than one ioctl that was in the
+ * driver by then, but for queues that are put back. G5: no lock is waited for for
+ * ever, nor who applies a record; nothing is used after it was let go of, each
+ * reference is put once. G6: one claimant at a time, until it exits. G9: a thaw
+ * needs a claim, and leaves no settings of another one's. Who is told of a thaw had
+ * one; who is not told has had none, and no claim. One end, one event.
  *
  * holds:
  * holds: -DQUEUE
  * holds: -DCLAIMS=1 -DABORT
+ * holds: -DCLAIMS=1 -DABORT -DQUEUE
+ * holds: -DCLAIMS=1 -DABORT -DFAR
  * holds: -DCLAIMS=1 -DSTACK
  * holds: -DCLAIMS=1 -DPROCESSES=2
  * holds: -DCLAIMS=1 -DCOMMANDS=2
@@ -49,6 +60,17 @@
  * refuted: -DSTALE_FORGOTTEN	d_value == claim
  * refuted: -DSETTERS_DO_NOT_WAIT	d_value == s_value
  * refuted: -DUNREADY_KEEPS_OPEN	fence_write
+ * refuted: -DCLAIM_THAWS_BEFORE_IT_TELLS	!ends ||
+ * refuted: -DCLAIM_THAW_LETS_GO_BETWEEN	!told ||
+ * refuted: -DCLAIM_THAW_NOT_REVOKED	!claimant
+ * refuted: -DCLAIM_THAW_KEEPS_SETTINGS	d_value == claim
+ * refuted: -DCLAIMS=1 -DABORT -DRESTORE_KEEPS_CLAIM	named
+ * refuted: -DCLAIMS=1 -DABORT -DRESTORE_IGNORES_BUSY	files
+ * refuted: -DCLAIMS=1 -DABORT -DQUEUE -DRESTORE_DOES_NOT_LOOK	late
+ * refuted: -DCLAIMS=1 -DABORT -DRESTORE_FORGETS_FAILURE	named
+ * refuted: -DCLAIMS=1 -DABORT -DRESTORE_STAYS_NAMED	restored
+ * refuted: -DCLAIMS=1 -DABORT -DSETTERS_OUTLAST_IT	invalid end state
+ * refuted: -DCLAIMS=1 -DABORT -DFAR -DABORT_DOES_NOT_HURRY	invalid end state
  */
 
 #ifndef CLAIMS
@@ -89,7 +111,7 @@ byte claimant;			/* ho_claimant, 0: none */
 bool alive[PROCESSES + 1] = true;
 
 /* ho_shadow, and the queue's part of it */
-bool s_set, s_stale, s_applying;
+bool s_set, s_stale, s_applying, s_stop;
 byte s_value;
 bool q_shadow;
 /* the device */
@@ -98,6 +120,15 @@ bool d_queue;
 
 byte ends;
 mtype ended_by;
+bool told;			/* somebody, that its claim has thawed */
+byte late;			/* ioctls that have set something after the end */
+#ifdef ABORT
+bool restored;			/* an abort has put back all, and ended it */
+bool stuck;			/* it stalls for ever */
+bool hurried;			/* the deadline is near */
+#else
+#define stuck	false
+#endif
 bool named;			/* TAPXFER_VIOLATION_SETTINGS, at the end */
 
 #if PROCESSES > 1
@@ -154,7 +185,7 @@ inline claim_watch(who) {
 	get()
 }
 
-/* claim_end() */
+/* tapxfer_claim_take_back(), claim_end() */
 inline claim_end() {
 	claim_drop();
 #ifndef UNREADY_KEEPS_OPEN
@@ -234,7 +265,13 @@ end:	do
 		fi
 	   }
 	   if
-	   :: wait -> !s_applying; wait = false
+	   :: wait ->
+#ifdef SETTERS_OUTLAST_IT
+		!s_applying;
+#else
+		!s_applying || !(fence_read || fence_write);
+#endif
+		wait = false
 	   :: else
 	   fi
 	/* the driver's own, once it is ready */
@@ -285,14 +322,15 @@ inline begin(states) {
 
 /* tapxfer_handover_done() */
 inline done() {
-	atomic {
-		LOCKED ->
-		busy = false;
+	atomic { LOCKED -> done_locked() }
+}
+
+inline done_locked() {
+	busy = false;
 #ifndef DRAIN_NOT_RESUMED
-		drain_queued = drain_queued || drain_paused;
-		drain_paused = false
+	drain_queued = drain_queued || drain_paused;
+	drain_paused = false
 #endif
-	}
 }
 
 /* tapxfer_hold(), tapxfer_freeze() */
@@ -379,51 +417,123 @@ inline freeze() {
 	fi
 }
 
+/* tapxfer_shadow_begin() */
+inline shadow_begin() {
+#ifdef STALE_FORGOTTEN
+	s_set = false;
+#else
+	s_set = s_stale;
+#endif
+	s_value = 0;
+	q_shadow = false
+}
+
+/* tapxfer_claim_begin() */
+inline claim_begin() {
+	ok = LIVE && claim < CLAIMS && CALLER;
+	if
+	:: ok ->
+		claim++;
+		state = CLAIMED;
+		/* who exited is not who calls */
+		alive[1] = (PROCESSES == 1 || alive[1]);
+		if
+		:: alive[1] -> claim_watch(1)
+#if PROCESSES > 1
+		:: alive[2] -> claim_watch(2)
+#endif
+		fi;
+		shadow_begin()
+	:: else
+	fi
+}
+
+/* tapxfer_claim_revoke() */
+inline revoke() {
+	atomic {
+		LOCKED ->
+		if
+		:: claimant -> claim_end()
+		:: else
+		fi;
+		check()
+	}
+	assert(files)			/* tapxfer_claim_undo() */
+}
+
 /* claim() with tapxfer_claim_commit() */
 inline make_claim() {
 	assert(files);				/* tapxfer_claim_files() */
 	LOCK(rtnl);
 	atomic {
 		LOCKED ->
-		ok = LIVE && claim < CLAIMS && CALLER;
-		if
-		:: ok ->
-			claim++;
-			state = CLAIMED;
-			/* who exited is not who calls */
-			alive[1] = (PROCESSES == 1 || alive[1]);
-			if
-			:: alive[1] -> claim_watch(1)
-#if PROCESSES > 1
-			:: alive[2] -> claim_watch(2)
-#endif
-			fi;
-			/* tapxfer_shadow_begin() */
-#ifdef STALE_FORGOTTEN
-			s_set = false;
-#else
-			s_set = s_stale;
-#endif
-			s_value = 0;
-			q_shadow = false
-		:: else
-		fi;
+		claim_begin();
 		check();
 		rtnl = false
 	}
 	if
 	:: ok
-	:: true ->
-		/* no reply: tapxfer_claim_revoke() */
+	:: true -> revoke()			/* no reply */
+	fi
+}
+
+/* claim() with tapxfer_claim_thaw(), after tapxfer_claim_thaw_check() */
+inline claim_thaw() {
+	atomic {
+		LOCKED ->
+#ifdef CLAIM_THAW_KEEPS_SETTINGS
+		ok = true
+#else
+		ok = !s_stale
+#endif
+	}
+	if
+	:: ok ->
+		assert(files);			/* tapxfer_claim_files() */
+		LOCK(rtnl);
 		atomic {
 			LOCKED ->
+			claim_begin();
+#ifdef CLAIM_THAWS_BEFORE_IT_TELLS
 			if
-			:: claimant -> claim_end()
+			:: ok -> finish(THAWED)
 			:: else
 			fi;
-			check()
+#endif
+			/* tapxfer_reply_send() */
+			if
+			:: ok -> told = true
+			:: true
+			fi;
+#ifdef CLAIM_THAW_LETS_GO_BETWEEN
+			check();
 		}
-		assert(files)			/* tapxfer_claim_undo() */
+		atomic {
+			LOCKED ->
+#endif
+			if
+			:: told && LIVE -> finish(THAWED)
+			:: else
+			fi;
+			if
+			:: told -> done_locked()
+			:: else
+			fi;
+			assert(!told || ended_by == THAWED);
+			check();
+			rtnl = false
+		}
+		if
+		:: told
+		:: else ->
+#ifndef CLAIM_THAW_NOT_REVOKED
+			revoke();
+#endif
+			/* busy keeps out who else could */
+			assert(!claimant);
+			assert(told || !ends || ended_by != THAWED)
+		fi
+	:: else
 	fi
 }
 
@@ -462,16 +572,22 @@ inline pass() {
 }
 
 /* apply_go_on() */
-inline go_on(moves) {
+inline go_on(in_state, moves) {
 	LOCK(rtnl);
 	atomic {
 		LOCKED ->
-		ok = (state == CLAIMED);
+		ok = (in_state) && !s_stop;
 #ifndef MOVE_NOT_NAMED
 		s_stale = s_stale || (ok && moves);
 #endif
 		rtnl = false
 	}
+}
+
+/* What an ioctl has set in the driver */
+inline set_late() {
+	late = late + !LIVE;
+	assert(late <= 1)
 }
 
 /* undo_queues() */
@@ -511,9 +627,9 @@ inline apply() {
 		if
 		:: moved ->
 			moved = false;
-			go_on(true);
+			go_on(state == CLAIMED, true);
 			if
-			:: ok -> IOCTL(d_queue = q_shadow); moved = true
+			:: ok -> IOCTL(d_queue = q_shadow; set_late()); moved = true
 			/* an attach can fail */
 			:: ok && !q_shadow -> ok = false; atomic { LOCKED -> s_stale = stale }
 			:: else
@@ -525,7 +641,7 @@ inline apply() {
 		:: ok ->
 			atomic {
 				LOCKED ->
-				ok = (state == CLAIMED);
+				ok = (state == CLAIMED) && !s_stop;
 #ifndef APPLY_NOT_NAMED
 				s_stale = s_stale || ok
 #endif
@@ -539,9 +655,9 @@ inline apply() {
 		/* apply_device() */
 		if
 		:: ok && set ->
-			go_on(false);
+			go_on(state == CLAIMED, false);
 			if
-			:: ok -> IOCTL(d_value = value)
+			:: ok -> IOCTL(d_value = value; set_late())
 			/* the caller's memory is gone */
 			:: ok -> ok = false
 			:: else
@@ -638,11 +754,28 @@ active [COMMANDS] proctype command()
 	      :: ok -> make_claim(); done()
 	      :: else
 	      fi
+	   :: begin(state == FROZEN);
+	      if
+	      :: ok ->
+		claim_thaw();
+		if
+		:: told			/* it was done under the lock */
+		:: else -> done()
+		fi
+	      :: else
+	      fi
+#ifndef ABORT
 	   :: begin(state == CLAIMED || state == READY);
 	      if
 	      :: ok -> pass(); done()
 	      :: else
 	      fi
+	   :: begin(state == FROZEN || state == CLAIMED);
+	      if
+	      :: ok -> drain(); done()
+	      :: else
+	      fi
+#endif
 	   :: begin(state == CLAIMED);
 	      if
 	      :: ok -> claimant_go_on(false); done()
@@ -653,11 +786,6 @@ active [COMMANDS] proctype command()
 	      :: ok -> thaw(); done()
 	      :: else
 	      fi
-	   :: begin(state == FROZEN || state == CLAIMED);
-	      if
-	      :: ok -> drain(); done()
-	      :: else
-	      fi
 	   fi;
 	   atomic { ok = false; put() }
 	:: break
@@ -666,26 +794,129 @@ active [COMMANDS] proctype command()
 
 /* ---- everybody else ---- */
 
+/* tapxfer_apply_stop() */
+inline stop() {
+	atomic { LOCKED -> s_stop = true }
+}
+
 #ifdef ABORT
+#ifdef RESTORE_KEEPS_CLAIM
+#define RESTORING	LIVE
+#else
+#define RESTORING	(state == FROZEN)
+#endif
+
+/* restore_begin() */
+inline restore_begin() {
+	atomic {
+		LOCKED ->
+#ifdef RESTORE_IGNORES_BUSY
+		any = LIVE && s_stale;
+#else
+		any = LIVE && s_stale && !busy;
+#endif
+		if
+		:: any ->
+			busy = true;
+#ifndef ABORT_DOES_NOT_HURRY
+			hurried = true;
+#endif
+#ifndef RESTORE_KEEPS_CLAIM
+			claim_end();
+#endif
+			shadow_begin();
+			s_applying = true
+		:: else
+		fi;
+		check()
+	}
+}
+
+/* restore_queues(), apply_device(): the caller's memory may be gone, or stall */
+inline restore() {
+	failed = false;
+	if
+	:: true
+	:: true -> failed = true
+	:: true -> stuck = true; goto stalls
+	fi;
+	if
+	:: failed
+	:: else ->
+		IOCTL(moved = (d_queue != q_shadow));
+		if
+		:: moved ->
+			go_on(RESTORING, true);
+			if
+			:: ok -> IOCTL(d_queue = q_shadow; set_late())
+			/* an attach can fail */
+			:: ok && !q_shadow -> failed = true
+			:: !ok -> failed = true
+			fi
+		:: else
+		fi;
+#ifdef RESTORE_DOES_NOT_LOOK
+		IOCTL(d_value = 0; set_late())
+#else
+		go_on(RESTORING, false);
+		if
+		:: ok -> IOCTL(d_value = 0; set_late())
+		:: else -> failed = true
+		fi
+#endif
+	fi;
+	LOCK(rtnl);
+	atomic {
+		LOCKED ->
+		if
+#ifdef RESTORE_FORGETS_FAILURE
+		:: LIVE -> s_stale = false
+#else
+#ifndef RESTORE_STAYS_NAMED
+		:: LIVE && !failed -> s_stale = false
+#endif
+#endif
+		:: else
+		fi;
+		s_applying = false;
+		check();
+		rtnl = false
+	}
+}
+
+/* end_and_tell() */
 active proctype abort()
 {
+	bool ok, any, moved, failed;
+
 	if
 	:: atomic { in_table -> get() };
+	   restore_begin();
+	   if
+	   :: any -> restore()
+	   :: else
+	   fi;
+	   stop();
 	   atomic {
 		LOCKED ->
 		if
 #ifdef ABORT_WHEN_ENDED
 		:: true -> finish(ENDED)
 #else
-		:: LIVE -> finish(ENDED)
+		:: LIVE -> finish(ENDED); restored = any && !failed
 #endif
+		:: else
+		fi;
+		if
+		:: any -> done_locked()
 		:: else
 		fi;
 		check()
 	   }
 	   atomic { put() }
 	:: !in_table
-	fi
+	fi;
+stalls:	skip
 }
 
 #endif
@@ -693,7 +924,12 @@ active proctype abort()
 active proctype deadline()
 {
 	if
+#ifdef FAR
+	:: atomic { deadline_queued && hurried -> deadline_queued = false };
+#else
 	:: atomic { deadline_queued -> deadline_queued = false };
+#endif
+	   stop();
 	   atomic {
 		LOCKED ->
 		if
@@ -703,7 +939,7 @@ active proctype deadline()
 		check()
 	   }
 	   atomic { put() }
-	:: !deadline_queued && !in_table
+	:: !deadline_queued && (!in_table || stuck)
 	fi
 }
 
@@ -813,8 +1049,15 @@ active proctype stack()
 /* When all is over */
 active proctype judge()
 {
-	freed;
+	if
+	:: freed ->
+		assert(!claimant && !deadline_queued && !drain_queued && !work_queued)
+	/* who stalls for ever keeps what is no longer in the way */
+	:: stuck && !LIVE
+	fi;
 	assert(ends == 1);
-	assert(!claimant && !deadline_queued && !drain_queued && !work_queued);
-	assert(ended_by == THAWED || named || (d_value == 0 && !d_queue))
+	assert(ended_by == THAWED || named || (d_value == 0 && !d_queue));
+#ifdef ABORT
+	assert(!restored || !named)
+#endif
 }
