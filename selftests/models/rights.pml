@@ -170,8 +170,12 @@ end:	do
 			/* and thaw; or it exits */
 			atomic {
 				if
-				:: state[i] == CLAIMED -> claimed[i] = false; state[i] = OVER
-				:: state[i] == CLAIMED -> claimed[i] = false; state[i] = FROZEN
+				:: state[i] == CLAIMED ->
+					claimed[i] = false;
+					state[i] = OVER
+				:: state[i] == CLAIMED ->
+					claimed[i] = false;
+					state[i] = FROZEN
 				:: else
 				fi
 			}
@@ -189,7 +193,10 @@ end:	do
 	   :: ok ->
 		atomic {
 			if
-			:: LIVE(i) -> assert(shown == i + 1); claimed[i] = false; state[i] = OVER
+			:: LIVE(i) ->
+				assert(shown == i + 1);
+				claimed[i] = false;
+				state[i] = OVER
 			:: else
 			fi
 		}
