@@ -22,6 +22,7 @@
  *
  * refuted: -DTAKE_IN_TWO_STEPS	reserved[
  * refuted: -DFAILED_KEEPS	!reserved[
+ * refuted: -DFAILED_CHARGE_KEEPS	bytes[
  * refuted: -DRELEASED_TWICE	reserved[
  * refuted: -DCHARGE_STOPS_AT_THE_LIMIT	charged >=
  * refuted: -DNOT_CLOSED	bytes[
@@ -32,6 +33,7 @@
 #define RESERVE_MAX	2	/* user_handovers, say */
 #define NETNS_MAX	1	/* netns_handovers */
 #define BYTES_MAX	3	/* user_bytes, without arrays */
+#define NETNS_BYTES	2	/* netns_bytes */
 #define CHUNK		2	/* b_chunk */
 
 /* The user's account, and the two network namespaces' */
@@ -67,10 +69,14 @@ inline budget_take(n) {
 	take(bytes[USER], n, BYTES_MAX);
 	if
 	:: took ->
-		take(bytes[netns], n, BYTES_MAX);
+		take(bytes[netns], n, NETNS_BYTES);
 		if
 		:: took
-		:: else -> bytes[USER] = bytes[USER] - n
+		:: else ->
+#ifndef FAILED_CHARGE_KEEPS
+			bytes[USER] = bytes[USER] - n
+#endif
+			skip
 		fi
 	:: else
 	fi
@@ -137,6 +143,7 @@ proctype handover(byte netns)
 			fi;
 			/* a packet of each queue's, of one byte */
 			assert(bytes[USER] <= BYTES_MAX + RESERVE_MAX);
+			assert(bytes[netns] <= NETNS_BYTES + NETNS_MAX);
 			/* what is in memory is charged */
 			assert(charged >= packets)
 		:: break
