@@ -148,21 +148,27 @@ static int move_to(pid_t *child)
 	return 0;
 }
 
-static int moved(struct matrix *m, int *err)
+static int enter_netns_of(pid_t pid)
 {
 	char path[64];
-	pid_t child;
 	int netns;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+	netns = open(path, O_RDONLY | O_CLOEXEC);
+	MUST_EQ(0, net_enter(netns));
+	close(netns);
+	return 0;
+}
+
+static int moved(struct matrix *m, int *err)
+{
+	pid_t child;
 
 	if (matrix_guest(m, false))
 		return -1;
 	matrix_look(m);
-	if (move_to(&child))
+	if (move_to(&child) || enter_netns_of(child))
 		return -1;
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", child);
-	netns = open(path, O_RDONLY | O_CLOEXEC);
-	MUST_EQ(0, net_enter(netns));
-	close(netns);
 	child_kill(child);
 	/* It is not taken there. */
 	MUST_EQ(m->ifindex, if_nametoindex("tap0"));
@@ -172,12 +178,35 @@ static int moved(struct matrix *m, int *err)
 	return matrix_guest(m, m->state < TAPXFER_STATE_DRAINING);
 }
 
+/* What is held: asked there, since a listener would keep that namespace. */
+static int ask_held(struct matrix *m, pid_t child)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct xfer x;
+
+	if (enter_netns_of(child))
+		return -1;
+	MUST_EQ(0, xfer_open(&x));
+	x.id = m->x.id;
+	MUST_EQ(0, xfer_get(&x));
+	m->held = xfer_u64(&x, TAPXFER_A_HANDOVER_HELD);
+	x.id = 0;
+	xfer_close(&x);
+	MUST_EQ(0, net_enter(home));
+	close(home);
+	return 0;
+}
+
 static int netns_gone(struct matrix *m, int *err)
 {
 	pid_t child;
 
 	m->elsewhere = true;
 	if (move_to(&child))
+		return -1;
+	/* It is down there, and nothing more comes. */
+	if (m->state >= TAPXFER_STATE_PREPARED &&
+	    m->state <= TAPXFER_STATE_READY && ask_held(m, child))
 		return -1;
 	child_kill(child);
 	return 0;

@@ -139,6 +139,7 @@ struct matrix {
 	int64_t expires;	/* ms */
 	uint64_t got;		/* by the guest, when reads were fenced */
 	uint64_t seen;		/* from the guest, when writes were */
+	uint64_t held;		/* as the last event told, or whoever was asked */
 	bool runs;		/* the source's guest */
 	bool vhost;		/* has what it got in the guest's memory */
 	bool down;
