@@ -245,6 +245,106 @@ static int txqueuelen(struct matrix *m, int *err)
 	return 0;
 }
 
+/* Of each flow after the first ones, which the guest's own packets may move */
+static int check_oldest(struct matrix *m, uint32_t from, uint32_t to)
+{
+	uint32_t seq, flow;
+	uint64_t gone = 0;
+
+	for (flow = VMM_QUEUES; flow < m->s.flows; flow++) {
+		bool lost = false;
+
+		for (seq = from; seq < to; seq++) {
+			if (seq % m->s.flows != flow)
+				continue;
+			MUST(!lost || !m->g->rx.seen[seq]);
+			lost = !m->g->rx.seen[seq];
+			gone += lost;
+		}
+	}
+	MUST(gone);
+	return 0;
+}
+
+static struct {
+	uint32_t from, to;		/* packets that had waited, or more */
+	uint32_t count[VMM_QUEUES];	/* that had been read */
+} shrunk;
+
+/* The oldest of each queue are read, as many as its ring has room for. */
+static int read_oldest(struct matrix *m)
+{
+	int q;
+
+	if (m->cell->err || !m->lost)
+		return 0;
+	if (matrix_catch_up(m))
+		return -1;
+	for (q = 0; q < VMM_QUEUES; q++)
+		MUST_EQ(shrunk.count[q] + MATRIX_LESS_TXQLEN,
+			m->g->rx.count[q]);
+	if (check_oldest(m, shrunk.from, shrunk.to))
+		return -1;
+	matrix_resume(m);
+	return 0;
+}
+
+/*
+ * When nobody reads, and in each ring there is more than it will have room for. What
+ * the device has counted as dropped so far is all: the driver counts none of these.
+ */
+static int shrink(struct matrix *m, int *err)
+{
+	struct link_stats before, now;
+	int64_t last = -1;
+	uint64_t waits;
+	int q;
+
+	MUST_EQ(0, link_stats("tap0", &before));
+	*err = link_set_txqlen("tap0", MATRIX_LESS_TXQLEN);
+	MUST_EQ(0, link_stats("tap0", &now));
+	MUST_EQ(before.tx_dropped, now.tx_dropped);
+	/* A drain may have dropped some, which the sender was not told. */
+	MUST(m->s.dropped <= now.tx_dropped);
+	m->s.dropped = now.tx_dropped;
+
+	waits = m->s.seq - m->s.dropped - m->g->rx.got;
+	MUST(waits > VMM_QUEUES * MATRIX_LESS_TXQLEN);
+	m->lost = waits - VMM_QUEUES * MATRIX_LESS_TXQLEN;
+	for (q = 0; q < VMM_QUEUES; q++) {
+		shrunk.count[q] = m->g->rx.count[q];
+		if (last < m->g->rx.last[q])
+			last = m->g->rx.last[q];
+	}
+	shrunk.from = last + 1;
+	shrunk.to = m->s.seq;
+	return 0;
+}
+
+#define WAITS	(TAP_RING / 4 * 3)	/* packets: hundreds a queue */
+
+static int txqueuelen_less(struct matrix *m, int *err)
+{
+	if (m->state >= TAPXFER_STATE_HOLDING &&
+	    m->state <= TAPXFER_STATE_READY) {
+		*err = link_set_txqlen("tap0", MATRIX_LESS_TXQLEN);
+		return 0;
+	}
+	matrix_pause(m);
+	/* In draining the target has yet to run, and is judged when it does. */
+	if (m->state == TAPXFER_STATE_DRAINING)
+		return shrink(m, err);
+	if (matrix_guest(m, false) || matrix_burst(m, WAITS) ||
+	    shrink(m, err) || matrix_guest(m, true))
+		return -1;
+	return read_oldest(m);
+}
+
+static int read_late(struct matrix *m)
+{
+	return m->state == TAPXFER_STATE_DRAINING ? read_oldest(m) : 0;
+}
+
 /* -- modules ------------------------------------------------------------- */
 
 static int unload(const char *module)
@@ -287,6 +387,8 @@ static const struct matrix_play plays[] = {
 	{ MATRIX_NETNS_GONE, .happens = netns_gone },
 	{ MATRIX_LINK_DOWN, .happens = set_down, .after = set_up },
 	{ MATRIX_TXQUEUELEN, .happens = txqueuelen },
+	{ MATRIX_TXQUEUELEN_LESS, .happens = txqueuelen_less,
+	  .after = read_late },
 	{ MATRIX_RMMOD_TAPXFER, .happens = rmmod_tapxfer,
 	  .after = rmmod_once_drained },
 	{ MATRIX_RMMOD_TUN, .happens = rmmod_tun },

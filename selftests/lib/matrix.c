@@ -76,9 +76,9 @@ int matrix_burst(struct matrix *m, uint32_t n)
 int matrix_catch_up(struct matrix *m)
 {
 	matrix_pause(m);
-	if (!wait_until(load(&m->g->rx.got) + m->s.dropped == m->s.seq,
-			SOON_MS))
-		MUST_EQ(m->s.seq - m->s.dropped, m->g->rx.got);
+	if (!wait_until(load(&m->g->rx.got) + m->s.dropped + m->lost ==
+			m->s.seq, SOON_MS))
+		MUST_EQ(m->s.seq - m->s.dropped - m->lost, m->g->rx.got);
 	return 0;
 }
 

@@ -46,6 +46,7 @@ enum matrix_event {
 	MATRIX_NETNS_GONE,
 	MATRIX_LINK_DOWN,
 	MATRIX_TXQUEUELEN,
+	MATRIX_TXQUEUELEN_LESS,
 	MATRIX_RMMOD_TAPXFER,
 	MATRIX_RMMOD_TUN,
 	MATRIX_VHOST_STAYS,
@@ -71,6 +72,7 @@ struct matrix_cell {
 	int err;		/* what the event fails with */
 	uint32_t named;		/* enum tapxfer_violation */
 	const char *why;	/* it is impossible */
+	const char *note;	/* what else there is to say of it */
 };
 
 /* What an event changes of the interface, where it does not fail */
@@ -82,6 +84,7 @@ enum matrix_change {
 	MATRIX_DETACHED = 16,
 	MATRIX_ATTACHED = 32,
 	MATRIX_QUEUES = 64,
+	MATRIX_TXQLEN_LESS = 128,
 };
 
 struct matrix_row {
@@ -106,6 +109,7 @@ struct matrix_facts {
 
 #define MATRIX_NEW_NAME		"new0"
 #define MATRIX_NEW_TXQLEN	10000	/* more than ever is held */
+#define MATRIX_LESS_TXQLEN	100	/* less than waits in any ring */
 
 /* One cell's stage */
 struct matrix {
@@ -131,6 +135,7 @@ struct matrix {
 	bool paused;
 	bool stop;
 	uint32_t unsure;	/* packets of a guest that was killed */
+	uint64_t lost;		/* to the guest, and counted by nobody */
 
 	char name[IFNAMSIZ];
 	int ifindex;

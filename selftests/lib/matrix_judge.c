@@ -39,7 +39,7 @@ static int check_held(struct matrix *m)
 	matrix_pause(m);
 	MUST_EQ(0, xfer_get(&m->x));
 	sum = xfer_u64(&m->x, TAPXFER_A_HANDOVER_HELD) + m->g->rx.got +
-	      m->s.dropped;
+	      m->s.dropped + m->lost;
 	MUST_EQ(m->s.seq, sum);
 	matrix_resume(m);
 	return 0;
@@ -89,6 +89,8 @@ static void change(struct matrix_facts *f, const struct matrix_facts *now,
 	}
 	if (what & MATRIX_TXQLEN)
 		f->link.txqlen = MATRIX_NEW_TXQLEN;
+	if (what & MATRIX_TXQLEN_LESS)
+		f->link.txqlen = MATRIX_LESS_TXQLEN;
 	if (what & MATRIX_DETACHED) {
 		f->out.queues--;
 		f->out.detached++;
@@ -175,7 +177,9 @@ static int check_accounts(struct matrix *m)
 	if (!(m->row->change & (MATRIX_TXQLEN | MATRIX_DOWN | MATRIX_NAME |
 				MATRIX_NETNS)))
 		MUST(stats.tx_dropped >= m->s.dropped);
-	MUST_EQ(m->s.dropped, tally_lost(&m->g->rx, m->s.seq));
+	if (m->lost)
+		MUST_EQ(m->s.dropped, stats.tx_dropped);
+	MUST_EQ(m->s.dropped + m->lost, tally_lost(&m->g->rx, m->s.seq));
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 #define GONE		{ .outcome = MATRIX_GONE }
 #define UNLOADED	{ .outcome = MATRIX_UNLOADED }
 #define NO(reason)	{ .why = reason }
+#define SAYS(o, text)	{ .outcome = MATRIX_##o, .note = text }
 /* A claimant that was ready may have left settings of its own. */
 #define SETTINGS(o)	{ .outcome = MATRIX_##o, \
 			  .named = TAPXFER_VIOLATION_SETTINGS }
@@ -28,6 +29,12 @@ static const char no_target[] = "no target has a part in it yet";
 static const char no_handover[] = "there is no handover";
 static const char not_reached[] =
 	"ready and thaw are refused while that backend is attached";
+
+static const char resized[] =
+	"the driver frees the newest packets of each ring, those that do "
+	"not fit any more, and neither the device nor anybody else counts "
+	"them: each reader gets the oldest packets of its queue, as many as "
+	"the new length, and then what comes later";
 
 const char * const matrix_states[MATRIX_STATES] = {
 	"running", "prepared", "holding", "frozen", "claimed", "ready",
@@ -136,6 +143,14 @@ const struct matrix_row matrix_rows[MATRIX_EVENTS] = {
 		MATRIX_TXQLEN,
 		{ ON, ON, FAILS(EBUSY), FAILS(EBUSY), FAILS(EBUSY),
 		  FAILS(EBUSY), ON },
+	},
+	[MATRIX_TXQUEUELEN_LESS] = {
+		"txqueuelen-less",
+		"the same, to less than waits in each ring",
+		"its tx queue length", MATRIX_TXQLEN_LESS,
+		{ SAYS(ON, resized), SAYS(ON, resized), FAILS(EBUSY),
+		  FAILS(EBUSY), FAILS(EBUSY), FAILS(EBUSY),
+		  SAYS(ON, resized) },
 	},
 	[MATRIX_RMMOD_TAPXFER] = {
 		"rmmod-tapxfer",
@@ -269,10 +284,30 @@ static void names(uint32_t bits, char *buf, size_t size)
 			snprintf(buf, size, "%s", bit_names[i]);
 }
 
-/* What it is, what it changes, what is named, and why it may be impossible. */
+/* Each once, with the states of which it says something. */
+static void rst_notes(const struct matrix_row *row, char *buf, size_t size)
+{
+	const char *note, *last = NULL;
+	int s, t, n = 0;
+
+	for (s = 0; s < MATRIX_STATES; s++) {
+		note = row->cells[s].note;
+		if (!note || note == last)
+			continue;
+		last = note;
+		n += snprintf(buf + n, size - n, " In ");
+		for (t = s; t < MATRIX_STATES; t++)
+			if (row->cells[t].note == note)
+				n += snprintf(buf + n, size - n, "%s, ",
+					      matrix_states[t]);
+		n += snprintf(buf + n - 2, size - n, ": %s.", note) - 2;
+	}
+}
+
+/* What it is, what it changes, what is named, and what else there is to say. */
 static void rst_event(const struct matrix_row *row)
 {
-	char text[1024], bit[16];
+	char text[2048], bit[16];
 	const char *why = NULL;
 	uint32_t named = 0;
 	int s, n;
@@ -298,7 +333,9 @@ static void rst_event(const struct matrix_row *row)
 		n += snprintf(text + n, sizeof(text) - n, "): ``%s``.", bit);
 	}
 	if (why)
-		snprintf(text + n, sizeof(text) - n, " Impossible: %s.", why);
+		n += snprintf(text + n, sizeof(text) - n, " Impossible: %s.",
+			      why);
+	rst_notes(row, text + n, sizeof(text) - n);
 	define(row->name, text);
 }
 
