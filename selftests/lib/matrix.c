@@ -206,8 +206,10 @@ int matrix_step_to(struct matrix *m, unsigned int state)
 		if (m->at == MATRIX_RUNNING) {
 			if (prepare(m))
 				return -1;
-		} else if (m->at == TAPXFER_STATE_CLAIMED &&
-			   state == TAPXFER_STATE_DRAINING) {
+		} else if (state == TAPXFER_STATE_DRAINING &&
+			   m->at == (m->vhost ? TAPXFER_STATE_READY :
+						TAPXFER_STATE_CLAIMED)) {
+			/* A thaw is refused a backend, but after a shared ready. */
 			return matrix_thaw(m);
 		} else {
 			MUST_EQ(0, matrix_step(m));

@@ -62,6 +62,8 @@ enum matrix_outcome {
 	MATRIX_BACK,		/* put back: the source runs on */
 	MATRIX_ANEW,		/* the next step fails with ESTALE, an abort works */
 	MATRIX_IN_USE,		/* no exclusive thaw, an abort works */
+	MATRIX_BOTH,		/* a shared thaw: the source's backend reads, too */
+	MATRIX_EARLY,		/* ready, and a queue that is read before the thaw */
 	MATRIX_ONE,		/* one of two wins, and has the queues */
 	MATRIX_GONE,		/* the device is gone, and its handover */
 	MATRIX_UNLOADED,	/* the module is, until it is asked again */
@@ -146,7 +148,7 @@ struct matrix {
 	uint64_t seen;		/* from the guest, when writes were */
 	uint64_t held;		/* as the last event told, or whoever was asked */
 	bool runs;		/* the source's guest */
-	bool vhost;		/* has what it got in the guest's memory */
+	bool vhost;		/* its backend may have some of what is sent */
 	bool down;
 	bool elsewhere;		/* the device is where we do not look */
 	int extra;		/* one more queue's file, or -1 */

@@ -27,9 +27,28 @@
 
 static const char no_target[] = "no target has a part in it yet";
 static const char no_handover[] = "there is no handover";
-static const char not_reached[] =
-	"ready and thaw are refused while that backend is attached";
 
+static const char two_readers[] =
+	"ready was shared, and so is the thaw; who shares stops the other "
+	"backends first, or takes what comes of it: from the thaw on the "
+	"backend takes packets of its queue, too, as many as the source's "
+	"guest has offered buffers for, and 64 at the most on top, which go "
+	"back to the ring when it stops. Not one is lost or there twice, "
+	"and each reader has its own in order. What the guest had given the "
+	"backend before the thaw is sent then, once";
+static const char read_early[] =
+	"ready was shared; who shares stops the other backends first, or "
+	"takes what comes of it. What the backend gives back is held as any "
+	"other as long as nobody reads. But readers find it, and the "
+	"source's guest does read: it gets the first packet of it, and all "
+	"that is held of that queue, before the thaw. The others that were "
+	"given back, 63 at the most, are freed by the thaw, and nobody "
+	"counts them. All else holds: nothing is read of the other queue, "
+	"nothing enters the host, and every other packet is received, once "
+	"and in order, or counted";
+static const char back_in_time[] =
+	"ready was shared, and so is the thaw. Nobody has read yet: what "
+	"the backend gives back comes first";
 static const char resized[] =
 	"the driver frees the newest packets of each ring, those that do "
 	"not fit any more, and neither the device nor anybody else counts "
@@ -168,12 +187,13 @@ const struct matrix_row matrix_rows[MATRIX_EVENTS] = {
 		"vhost-stays",
 		"vhost-net is attached in the source from before, and stays",
 		NULL, 0,
-		{ ON, IN_USE, IN_USE, IN_USE, IN_USE, NO(not_reached),
-		  NO(not_reached) },
+		{ ON, IN_USE, IN_USE, IN_USE, IN_USE, SAYS(BOTH, two_readers),
+		  SAYS(BOTH, two_readers) },
 	},
 	[MATRIX_VHOST_STOPS] = {
 		"vhost-stops", "the same, and is stopped now", NULL, 0,
-		{ ON, ON, ON, ON, ON, NO(not_reached), NO(not_reached) },
+		{ ON, ON, ON, ON, ON, SAYS(EARLY, read_early),
+		  SAYS(ON, back_in_time) },
 	},
 	[MATRIX_VHOST_COMES] = {
 		"vhost-comes",
@@ -195,6 +215,8 @@ static const char *word(const struct matrix_cell *c)
 		[MATRIX_BACK] = "back",
 		[MATRIX_ANEW] = "anew",
 		[MATRIX_IN_USE] = "in use",
+		[MATRIX_BOTH] = "both",
+		[MATRIX_EARLY] = "early",
 		[MATRIX_ONE] = "one",
 		[MATRIX_GONE] = "gone",
 		[MATRIX_UNLOADED] = "unloaded",

@@ -222,7 +222,7 @@ long vmm_vhost_used(struct agent_self *self, long unused, long unused2)
 			  vmm.v.guest->rings[VHOST_RX].used);
 }
 
-long vmm_vhost_stop(struct agent_self *self, long unused, long unused2)
+long vmm_vhost_stop(struct agent_self *self, long queue, long unused)
 {
 	bool ran = vmm.runs;
 	int err;
@@ -233,7 +233,7 @@ long vmm_vhost_stop(struct agent_self *self, long unused, long unused2)
 	if (vmm.in_vring && !guest_unsent(&vmm.v))
 		store(&vmm.g->sent, vmm.g->sent + 1);
 	vmm.in_vring = false;
-	guest_receive(&vmm.v, &vmm.g->rx, 0, false);
+	guest_receive(&vmm.v, &vmm.g->rx, queue, false);
 	vmm.has_vhost = false;
 	vhost_close(&vmm.v);
 	if (ran)

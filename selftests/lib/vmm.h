@@ -54,7 +54,7 @@ long vmm_read_error(struct agent_self *self, long unused, long unused2);
 long vmm_vhost_start(struct agent_self *self, long unused, long unused2);
 /* How many packets it has for the guest, which has not looked. */
 long vmm_vhost_used(struct agent_self *self, long unused, long unused2);
-/* What the guest was given is counted. */
-long vmm_vhost_stop(struct agent_self *self, long unused, long unused2);
+/* What the guest was given and has not looked at is counted as @queue's. */
+long vmm_vhost_stop(struct agent_self *self, long queue, long unused);
 
 #endif /* SELFTESTS_VMM_H */
