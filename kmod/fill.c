@@ -247,7 +247,7 @@ static int fill_queue_counts(struct sk_buff *skb, struct tapxfer_queue *q,
 			      READ_ONCE(q->q_ring.r_bytes),
 			      TAPXFER_A_QUEUE_PAD) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_DELIVERED,
-			q->q_ring.r_held - q->q_ring.r_left) ||
+			tapxfer_ring_delivered(&q->q_ring)) ||
 	    nla_put_u8(skb, TAPXFER_A_QUEUE_FULL, !!q->q_ring.r_full) ||
 	    nla_put_u32(skb, TAPXFER_A_QUEUE_HOLDERS,
 			tapxfer_holders_beside(q)) ||

@@ -393,8 +393,7 @@ u64 tapxfer_handover_delivered(const struct tapxfer_handover *ho)
 	u64 n = 0;
 
 	for (i = 0; i < ho->ho_nqueues; i++)
-		n += ho->ho_queues[i].q_ring.r_held -
-		     ho->ho_queues[i].q_ring.r_left;
+		n += tapxfer_ring_delivered(&ho->ho_queues[i].q_ring);
 	return n;
 }
 

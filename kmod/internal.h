@@ -91,6 +91,8 @@ struct tapxfer_budget {
  * @r_put_back: of these, given back by a vhost backend
  * @r_folded: of these, moved to the other held packets since
  * @r_left: of the held, since the unpark, not yet taken by the reader
+ * @r_gone: of the held, since the unpark, there no more when the driver had resized
+ *	the ring: freed, if they were not taken just before
  * @r_size: slots that producers may use; fewer than @r_hold in a closed ring
  * @r_seen: the parked packets before this slot are in @r_bytes
  * @r_seen_back: and those in the reserve from this slot on
@@ -117,6 +119,7 @@ struct tapxfer_ring {
 	unsigned int		r_put_back;
 	unsigned int		r_folded;
 	unsigned int		r_left;
+	unsigned int		r_gone;
 	int			r_size;
 	unsigned int		r_seen;
 	int			r_seen_back;
@@ -695,6 +698,7 @@ unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 bool tapxfer_ring_is_read(struct tapxfer_ring *r);
 int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 			unsigned int max, unsigned int *dropped);
+unsigned int tapxfer_ring_delivered(const struct tapxfer_ring *r);
 void tapxfer_ring_free(struct tapxfer_ring *r);
 
 /* limits.c */

@@ -421,10 +421,17 @@ static void ring_count_left(struct tapxfer_ring *r)
 		if (ring->queue[r->r_last_slot] != r->r_last)
 			i = r->r_held;
 	} else {
-		/* The driver has resized it. */
-		for (i = 0; i < r->r_held && i < size; i++)
+		/* The driver has resized it, and the oldest had room. */
+		for (i = 0; i < size && ring->queue[(head + i) % size]; i++)
 			if (ring->queue[(head + i) % size] == r->r_last)
 				break;
+		if (i == size || !ring->queue[(head + i) % size]) {
+			i = min(i, r->r_left);
+			r->r_gone += r->r_left - i;
+			r->r_left = i;
+			ring_mark(r);
+			return;
+		}
 	}
 	/* One slot after the other may have it, if its memory was used anew. */
 	r->r_left = i < r->r_held && i < size ? i + 1 : 0;
@@ -469,6 +476,7 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 		__ptr_ring_set_size(ring, r->r_hold + RING_RESERVE);
 	}
 	r->r_left = r->r_held;
+	r->r_gone = 0;
 	r->r_head = ring->consumer_head;
 	ring_mark(r);
 out:
@@ -610,6 +618,18 @@ int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 
 	kvfree(queue);
 	return n < 0 || keep > len ? -EAGAIN : 0;
+}
+
+/**
+ * tapxfer_ring_delivered - how many of the held packets the reader has taken
+ * @r: the ring
+ *
+ * Return: packets, since the unpark, as of the last tapxfer_ring_sample(); no fewer
+ * were taken.
+ */
+unsigned int tapxfer_ring_delivered(const struct tapxfer_ring *r)
+{
+	return r->r_held - r->r_left - r->r_gone;
 }
 
 /**

@@ -308,6 +308,12 @@ static int shrink(struct matrix *m, int *err)
 	MUST(m->s.dropped <= now.tx_dropped);
 	m->s.dropped = now.tx_dropped;
 
+	/* what is not there any more was not read */
+	if (m->state == TAPXFER_STATE_DRAINING) {
+		MUST_EQ(0, xfer_get(&m->x));
+		MUST_EQ(0, xfer_u64(&m->x, TAPXFER_A_HANDOVER_DELIVERED));
+	}
+
 	waits = m->s.seq - m->s.dropped - m->g->rx.got;
 	MUST(waits > VMM_QUEUES * MATRIX_LESS_TXQLEN);
 	m->lost = waits - VMM_QUEUES * MATRIX_LESS_TXQLEN;

@@ -6,7 +6,7 @@
  *	mover		a ready or thaw: apply_queues(), apply_commit(),
  *			undo_queues(); or (RESTORE) an abort: restore_queues(),
  *			then as the next
- *	ender		tapxfer_end(), end_and_tell(): the deadline, an abort
+ *	ender		tapxfer_deadline(), end_and_tell(): an abort
  *	claimant	exits
  *	stack (STACK)	under rtnl: the device's end, tapxfer_gone()
  *
@@ -102,7 +102,7 @@ inline moved() {
 #endif
 }
 
-/* tapxfer_apply_stop() */
+/* tapxfer_apply_stop(), and the wait of who ends it */
 inline set_stop() {
 	atomic {
 		s_stop = true;
@@ -132,7 +132,7 @@ inline wait_moved(me) {
 #endif
 }
 
-/* tapxfer_end() */
+/* tapxfer_deadline(), end_and_tell() */
 inline end_it(me) {
 #ifdef END_STOPS_AFTER_IT_WAITED
 	wait_moved(me);
