@@ -9,8 +9,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <kselftest_harness.h>
+
+#include <linux/capability.h>
 
 #include "agent.h"
 #include "genl.h"
@@ -229,6 +233,28 @@ static int go_on(struct agent_self *self, enum what what)
 	return genl_talk(&g);
 }
 
+/* Pass to process @pid with those of the first 32 capabilities, and no other. */
+static long pass_with(struct agent_self *self, long caps, long pid)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct all[2], some[2];
+	long err;
+
+	if (syscall(SYS_capget, &head, all))
+		return -errno;
+	memcpy(some, all, sizeof(some));
+	some[0].effective &= caps;
+	some[1].effective = 0;
+	if (syscall(SYS_capset, &head, some))
+		return -errno;
+	genl_go_on(&g, TAPXFER_CMD_PASS, self->x.id, &self->x.token);
+	mnl_attr_put_u32(g.req, TAPXFER_A_HANDOVER_PID, pid);
+	err = genl_talk(&g);
+	return syscall(SYS_capset, &head, all) ? -errno : err;
+}
+
 static long act(struct agent_self *self, long what, long files)
 {
 	int n = 0, err;
@@ -430,6 +456,34 @@ TEST_F(rights, of_an_admin_with_the_files_are_more)
 	for (what = PREPARE; what <= PREPARE_DEADLINE; what++)
 		EXPECT_EQ(0, agent_call(a, NULL, act, what, true))
 			TH_LOG("%s", rights[what].name);
+}
+
+/* Who may kill a process may make it the claimant: by CAP_KILL over its user. */
+TEST_F(rights, of_who_has_cap_kill_are_to_pass_to_another_user)
+{
+	const uint32_t cap = 1 << CAP_KILL;
+	struct agent *a = &self->agents[ADMIN];
+	struct agent *to = &self->agents[STRANGER];
+	/* a user namespace's root has it over that namespace's processes */
+	long result = variant->userns ? -EPERM : 0;
+
+	ASSERT_EQ(0, begin_at(self, TAPXFER_STATE_CLAIMED));
+	EXPECT_EQ(-EPERM, agent_call(a, &self->x, pass_with, 0, to->pid));
+	EXPECT_EQ(-EPERM, agent_call(a, &self->x, pass_with, ~cap, to->pid));
+	ASSERT_EQ(0, xfer_get(&self->x));
+	EXPECT_EQ(getpid(),
+		  (pid_t)xfer_u64(&self->x, TAPXFER_A_HANDOVER_CLAIMANT));
+
+	EXPECT_EQ(result, agent_call(a, &self->x, pass_with, cap, to->pid));
+	ASSERT_EQ(0, xfer_get(&self->x));
+	EXPECT_EQ(result ? getpid() : to->pid,
+		  (pid_t)xfer_u64(&self->x, TAPXFER_A_HANDOVER_CLAIMANT));
+	/* it is what the claim depends on */
+	agent_kill(to);
+	EXPECT_TRUE(wait_until(xfer_state(&self->x) ==
+			       (result ? TAPXFER_STATE_CLAIMED :
+					 TAPXFER_STATE_FROZEN), SOON_MS));
+	end(self);
 }
 
 TEST_HARNESS_MAIN
