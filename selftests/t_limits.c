@@ -340,6 +340,73 @@ TEST_F(limits, that_a_prepare_exceeds_refuse_it)
 	tap_close(&other);
 }
 
+/*
+ * What a network namespace may have is no matter of what another has. In each of
+ * two all is taken: neither has room for one more, and what one gives back is not
+ * the other's.
+ */
+TEST_F(limits, of_a_netns_are_its_own)
+{
+	struct xfer far, more = {};
+	struct tap here, there[2];
+	unsigned int i;
+	struct genl g;
+	uint64_t need;
+	int home;
+
+	home = net_leave();
+	ASSERT_LE(0, home);
+	ASSERT_EQ(0, genl_open(&g));
+	ASSERT_EQ(0, xfer_open(&far));
+	ASSERT_EQ(0, tap_open(&there[0], "tap0", variant->queues, TAP_VM));
+	ASSERT_EQ(0, tap_open(&there[1], "tap1", variant->queues, TAP_VM));
+	ASSERT_EQ(0, net_enter(home));
+	ASSERT_EQ(0, tap_open(&here, "tap1", variant->queues, TAP_VM));
+
+#define BEGINS(ret, x, g, tap) do { \
+	EXPECT_EQ(ret, xfer_begin_raw(x, g, tap, TAPXFER_CMD_PREPARE, 1000, 0, \
+				      0)) \
+		TH_LOG("%s: %s", reserve[i].param, (g)->msg); \
+	EXPECT_STREQ((ret) ? reserve[i].msg : "", (g)->msg); \
+} while (0)
+#define ENDS(x, left) do { \
+	ASSERT_EQ(0, xfer_abort(x)); \
+	(x)->id = 0; \
+	EXPECT_TRUE(wait_until(module_users() == (left), SOON_MS)); \
+} while (0)
+
+	for (i = 0; i < ARRAY_SIZE(reserve); i++) {
+		if (strncmp(reserve[i].param, "netns_", 6))
+			continue;
+		need = reserve[i].per_queue * variant->queues;
+		if (!need)
+			need = 1;
+		ASSERT_EQ(0, param_set(&self->param, reserve[i].param, need));
+		BEGINS(0, &self->x, &self->g, &self->tap);
+		BEGINS(-EDQUOT, &more, &self->g, &here);
+		BEGINS(0, &far, &g, &there[0]);
+		BEGINS(-EDQUOT, &more, &g, &there[1]);
+
+		ENDS(&self->x, 1);
+		BEGINS(-EDQUOT, &more, &g, &there[1]);
+		BEGINS(0, &self->x, &self->g, &self->tap);
+
+		ENDS(&far, 1);
+		BEGINS(-EDQUOT, &more, &self->g, &here);
+		BEGINS(0, &far, &g, &there[1]);
+
+		ENDS(&far, 1);
+		ENDS(&self->x, 0);
+		EXPECT_EQ(0, param_restore(&self->param));
+	}
+	xfer_close(&far);
+	genl_close(&g);
+	tap_close(&there[0]);
+	tap_close(&there[1]);
+	tap_close(&here);
+	close(home);
+}
+
 /* What a user may have is no matter of what another has. */
 struct as_nobody {
 	const struct tap *tap;
