@@ -8,6 +8,7 @@
 #include <grp.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 #define QUEUES	2
 #define NOBODY	65534
 #define MARK	0xa5
+#define MEET	5	/* times that each command has to meet a race */
 
 static const uint8_t commands[] = {
 	TAPXFER_CMD_PREPARE, TAPXFER_CMD_FREEZE, TAPXFER_CMD_CLAIM,
@@ -399,41 +401,116 @@ TEST_F(scratch, memory_of_who_may_not_ask)
 	}
 }
 
-static volatile bool scribbling;
+/* A thread that writes all over the memory, again and again */
+struct scribbler {
+	uint8_t *mem;
+	bool stop;
+	unsigned int pause;	/* it counts to that before the next lap */
+	uint64_t laps;
+	uint64_t met;		/* laps that found what the kernel had written */
+};
 
-static void *scribble(void *page)
+#define SEE(what)	__atomic_load_n(&(what), __ATOMIC_ACQUIRE)
+#define COUNT(what)	__atomic_fetch_add(&(what), 1, __ATOMIC_RELEASE)
+
+static void *scribble(void *arg)
 {
-	volatile uint8_t *p = page;
-	uint8_t n = 0;
+	struct scribbler *s = arg;
+	volatile uint8_t *p = s->mem;
+	volatile unsigned int pause;
+	uint8_t first = 0;
+	bool met;
 	int i;
 
-	while (scribbling)
+	while (!SEE(s->stop)) {
+		met = false;
 		for (i = 0; i < TAPXFER_SCRATCH_LEN; i++)
-			p[i] = n++;
+			met |= p[i] != (uint8_t)(first + i);
+		first++;
+		for (i = 0; i < TAPXFER_SCRATCH_LEN; i++)
+			p[i] = first + i;
+		if (met)
+			COUNT(s->met);
+		COUNT(s->laps);
+		for (pause = SEE(s->pause); pause; pause--)
+			;
+	}
 	return NULL;
 }
 
-/* A caller that does use it meanwhile fails, or not, and harms nobody else. */
-TEST_F(scratch, memory_that_another_thread_writes_to)
+/* Have it pause so long, and see whatever was there from before. */
+static void scribble_on(struct scribbler *s, unsigned int pause)
 {
+	uint64_t laps = SEE(s->laps);
+
+	__atomic_store_n(&s->pause, pause, __ATOMIC_RELEASE);
+	while (SEE(s->laps) < laps + 2)
+		sched_yield();
+}
+
+/* How often commands of a kind met with it */
+struct races {
+	unsigned int asked;
+	unsigned int met;	/* it wrote over what the kernel had written there */
+	unsigned int done;	/* of these */
+	unsigned int failed;
+};
+
+/* A prepare has its question read there, the others only answers. */
+static bool enough(const struct races *r)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(commands); i++)
+		if (r[i].met < MEET)
+			return false;
+	return r[0].done && r[0].failed;
+}
+
+/* A caller that does use it meanwhile fails, or not, and harms nobody else. */
+TEST_F_TIMEOUT(scratch, memory_that_another_thread_writes_to, 60)
+{
+	struct scribbler s = { .mem = self->page };
+	struct races races[ARRAY_SIZE(commands)] = {}, *r;
 	struct tap_settings before, after;
 	struct tap other;
 	pthread_t thread;
-	size_t i;
-	int n;
+	uint64_t met;
+	int64_t end;
+	unsigned int n;
+	size_t i, j;
+	int err;
 
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "nobody writes while the only CPU is in the kernel");
 	ASSERT_EQ(0, tap_open(&other, "tap1", QUEUES, TAP_VM));
 	ASSERT_EQ(0, tap_settings(other.fds[0], &before));
-	scribbling = true;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, scribble, self->page));
-	for (n = 0; n < 50; n++) {
-		for (i = 0; i < ARRAY_SIZE(commands); i++) {
-			make(_metadata, self, commands[i]);
-			give(self, self->page);
-			if (genl_talk(&self->g)) {
-				EXPECT_STRNE("", self->g.msg);
-				break;
-			}
+	ASSERT_EQ(0, pthread_create(&thread, NULL, scribble, &s));
+	end = now_ms() + 3 * SOON_MS;
+	for (n = 0; !enough(races) && now_ms() < end; n++) {
+		i = n % ARRAY_SIZE(commands);
+		/* up to it in peace */
+		for (j = 0; j < i; j++) {
+			make(_metadata, self, commands[j]);
+			ASSERT_EQ(0, genl_talk(&self->g))
+				TH_LOG("%s", self->g.msg);
+			take(_metadata, self, commands[j]);
+		}
+		r = &races[i];
+		make(_metadata, self, commands[i]);
+		give(self, self->page);
+		/* less than a question takes to be read; or more */
+		scribble_on(&s, 1 << n / ARRAY_SIZE(commands) % 4 * 4);
+		met = SEE(s.met);
+		err = genl_talk(&self->g);
+		met = SEE(s.met) - met;
+		r->asked++;
+		r->met += met > 0;
+		if (err) {
+			EXPECT_STRNE("", self->g.msg);
+			r->failed++;
+		} else {
+			r->done += met > 0;
 			take(_metadata, self, commands[i]);
 		}
 		if (self->id) {
@@ -441,10 +518,22 @@ TEST_F(scratch, memory_that_another_thread_writes_to)
 				   self->token);
 			EXPECT_EQ(0, genl_talk(&self->g));
 			self->id = 0;
+			for (j = 0; j < QUEUES && self->fds[j]; j++)
+				close(self->fds[j]);
 		}
+		memset(self->fds, 0, sizeof(self->fds));
 	}
-	scribbling = false;
+	__atomic_store_n(&s.stop, true, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
+	for (i = 0; i < ARRAY_SIZE(commands); i++) {
+		r = &races[i];
+		TH_LOG("command %d: %u times, %u met with it, %u of these done, %u failed",
+		       commands[i], r->asked, r->met, r->done, r->failed);
+		EXPECT_LE(MEET, r->met);
+	}
+	/* the kernel has read what it had written there, and what we had */
+	EXPECT_LT(0, races[0].done);
+	EXPECT_LT(0, races[0].failed);
 	EXPECT_EQ(0, tap_settings(other.fds[0], &after));
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
 	tap_close(&other);
