@@ -126,6 +126,24 @@ result $? "show: not a tap: $(cat "$tmp/err")"
 run 2 tapxfer check lo && out 'stops: lo is not a tun or tap'
 result $? "check: not a tap"
 
+# -- words of others' in an error go to a terminal: what is no character is none there
+evil=$'e\e[2J\x7f\n\tl'
+shown='e\?\[2J\?\?\?l'
+printable() { ! LC_ALL=C grep -q '[[:cntrl:]]' "$tmp/err"; }
+run 2 tapxfer show "$evil" && err "no interface '$shown'" && printable
+result $? "errors: a device's name: $(cat -v "$tmp/err")"
+run 1 tapxfer "$evil" && err "no command '$shown'" && printable &&
+	run 1 tapxfer help "$evil" && err "no command '$shown'" && printable &&
+	run 1 tapxfer "--$evil" && err "unknown option '--$shown'" && printable &&
+	run 1 tapxfer list "--$evil" && err "unknown word '--$shown'" && printable
+result $? "errors: a command's name, an option's"
+run 1 tapxfer hold --pid "$evil" && err "not '$shown'" && printable &&
+	run 1 tapxfer hold 1 --deadline "$evil" && err "not '$shown'" && printable
+result $? "errors: a value"
+run 2 tapxfer hold 1 --token-file "/$evil" && err "from '/$shown'" && printable &&
+	run 2 tapxfer -n "$evil" list && err "namespace '$shown'" && printable
+result $? "errors: a file's name"
+
 # -- a tap and its process
 start tap0 4 detached dup nonblock
 ip link set tap0 up
@@ -379,6 +397,13 @@ run 0 tapxfer -j thaw "$id" --shared --token-file "$tmp/t11" && [ "$(field 'o["v
 	err 'tapxfer thaw: warning: tap12 .* renamed\.$'
 result $? "thaw: the same, status 0: $(cat "$tmp/err")"
 wait_gone
+freeze
+ip link set tap12 name $'t\e[1m\x7f'
+run 0 tapxfer abort "$id" --token-file "$tmp/t11" && out 'aborted' &&
+	err 'tapxfer abort: warning: t\?\[1m\? .* renamed\.$' && printable
+result $? "abort: the same, of a name to be seen: $(cat -v "$tmp/err")"
+wait_gone
+ip link set $'t\e[1m\x7f' name tap12
 freeze
 ip link set tap12 name tap11
 run 0 tapxfer abort "$id" --token-file "$tmp/t11" && out 'aborted' &&
