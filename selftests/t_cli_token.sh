@@ -34,9 +34,11 @@ cat >"$tmp/look" <<'END'
 #!/bin/bash
 # look WHERE: becomes nothing else, so that its environment is a command's
 for p in /proc/[0-9]*; do
-	cat "$p/cmdline" "$p/environ" "$p/comm" 2>/dev/null
+	cat "$p/cmdline" "$p/environ" "$p/comm" "$p"/fdinfo/* 2>/dev/null
 	for fd in "$p"/fd/*; do readlink "$fd" 2>/dev/null; done
 done >"$1"
+# and of the kernel
+cat /proc/self/net/{,*/}* /sys/module/tapxfer/{,*/}* >>"$1" 2>/dev/null
 # and what it has inherited: a descriptor must not lead to it
 for fd in /proc/self/fd/*; do
 	case $(readlink "$fd") in
@@ -139,21 +141,29 @@ dmesg >"$seen/dmesg"
 
 # there is something to be searched
 [ -s "$seen/monitor" ] && grep -q '"event"' "$seen/monitor.json" && grep -q tapxfer_state "$seen/trace" &&
-	grep -qa TAPXFER_ID= "$seen/proc.claim" && grep -qa TAPXFER_ID= "$seen/proc.stdin" && [ -s "$seen/dmesg" ]
+	grep -qa TAPXFER_ID= "$seen/proc.claim" && grep -qa TAPXFER_ID= "$seen/proc.stdin" && [ -s "$seen/dmesg" ] &&
+	[ "$(grep -ca '^iff:.tap0$' "$seen/proc.claim")" -ge 4 ] && grep -qa '^Num  *RefCount' "$seen/proc.claim" &&
+	grep -qa "^$(cat /sys/module/tapxfer/version)$" "$seen/proc.claim"
 result $? "all was looked at"
 
-# half of it would be too much: any eight bytes in a row, in digits or as they are
+# half of it would be too much: any eight bytes in a row, in digits, escaped, or as
+# they are
 found()		# DIR HEX
 {
 	python3 - "$1" "$2" <<'END'
-import pathlib, sys
+import pathlib, re, sys
 token = bytes.fromhex(sys.argv[2])
 parts = [token[i:i + 8] for i in range(len(token) - 7)]
+escape = re.compile(rb"\\(?:(?:x|u00)([0-9a-fA-F]{2})|([0-3][0-7]{2}))")
+between = re.compile(rb"[-: %,]|0[xX]|\\x|\\u00")
+def byte(m):
+    return bytes([int(m[1], 16) if m[1] else int(m[2], 8)])
 bad = False
 for f in pathlib.Path(sys.argv[1]).iterdir():
     data = f.read_bytes()
+    plain, digits = escape.sub(byte, data), between.sub(b"", data).lower()
     for p in parts:
-        if p in data or p.hex().encode() in data.lower():
+        if p in data or p in plain or p.hex().encode() in digits:
             print(f"{f.name} has it")
             bad = True
             break
@@ -162,6 +172,14 @@ END
 }
 mkdir "$tmp/self" && cp "$tmp/kept" "$tmp/self" && found "$tmp/self" "$hex" >"$tmp/last"
 result $? "where it is it is found"
+r=0
+for form in '%02x ' '%02X:' '%02x' '%#04x, ' %c '\x%02x' '\%03o' '\u00%02x'; do
+	python3 -c 'import sys
+text = "".join(sys.argv[1] % b for b in bytes.fromhex(sys.argv[2])[4:12])
+open(sys.argv[3], "wb").write(text.encode("latin1"))' "$form" "$hex" "$tmp/self/kept"
+	found "$tmp/self" "$hex" >/dev/null || { echo "$form is not found" >>"$tmp/last"; r=1; }
+done
+result $r "half of it is, however it is written"
 ! found "$seen" "$hex" >"$tmp/last" && ! found "$seen" "$hex2" >>"$tmp/last" &&
 	! ls "$seen"/*.bad >>"$tmp/last" 2>/dev/null
 result $? "where it should not be it is not"
