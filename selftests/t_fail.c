@@ -9,6 +9,7 @@
  * see vm/debug.config.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -31,6 +32,10 @@
 #define SNDBUF		123456
 /* so that a ring's array is less than a page: for more there is vmalloc() */
 #define RING		100
+/* a few pages in a row, or else by vmalloc() */
+#define RING_ELSE	1000
+/* by vmalloc() at once: see kmod/ring.c */
+#define RING_VMALLOC	5000
 #define POINTS_MAX	1000
 /*
  * Before the module is asked netlink allocates a table for the attributes, of a
@@ -71,6 +76,7 @@ FIXTURE(fail) {
 	unsigned int quiet;	/* failures of which no text told the cause */
 	unsigned int failed;
 	unsigned int done;	/* all the same */
+	unsigned int vmalloced;	/* and a ring's array was from vmalloc() */
 };
 
 FIXTURE_VARIANT(fail) {
@@ -80,6 +86,7 @@ FIXTURE_VARIANT(fail) {
 	int after;		/* when the command is done */
 	int flags;
 	int halfway;		/* it may be left in, by a command of two steps */
+	int hold;		/* packets a queue; 0: RING */
 };
 
 #define PATH(id, ...) \
@@ -100,12 +107,20 @@ PATH(prepare_tun,	TAPXFER_CMD_PREPARE, NONE, S(PREPARED), TUN);
 PATH(prepare_scratch,	TAPXFER_CMD_PREPARE, NONE, S(PREPARED), SCRATCH);
 /* what is learnt once, see holders.c */
 PATH(prepare_reload,	TAPXFER_CMD_PREPARE, NONE, S(PREPARED), RELOAD);
+PATH(prepare_else,	TAPXFER_CMD_PREPARE, NONE, S(PREPARED),
+     .hold = RING_ELSE);
+PATH(prepare_vmalloc,	TAPXFER_CMD_PREPARE, NONE, S(PREPARED),
+     .hold = RING_VMALLOC);
 PATH(hold,		TAPXFER_CMD_HOLD, S(PREPARED), S(HOLDING));
+PATH(hold_vmalloc,	TAPXFER_CMD_HOLD, S(PREPARED), S(HOLDING),
+     .hold = RING_VMALLOC);
 PATH(hold_new,		TAPXFER_CMD_HOLD, NONE, S(HOLDING));
 PATH(freeze,		TAPXFER_CMD_FREEZE, S(HOLDING), S(FROZEN));
 PATH(freeze_prepared,	TAPXFER_CMD_FREEZE, S(PREPARED), S(FROZEN), 0,
      S(HOLDING));
 PATH(freeze_new,	TAPXFER_CMD_FREEZE, NONE, S(FROZEN));
+PATH(freeze_new_vmalloc, TAPXFER_CMD_FREEZE, NONE, S(FROZEN),
+     .hold = RING_VMALLOC);
 /* as the library asks for it in a hurry */
 PATH(freeze_brief,	TAPXFER_CMD_FREEZE, S(HOLDING), S(FROZEN),
      SCRATCH | BRIEF);
@@ -237,7 +252,8 @@ static int step(IN, int state)
 	switch (state) {
 	case NONE:
 		ASSERT_EQ(0, xfer_begin(&self->x, &self->tap,
-					TAPXFER_STATE_PREPARED, RING, 0));
+					TAPXFER_STATE_PREPARED,
+					variant->hold ?: RING, 0));
 		return TAPXFER_STATE_PREPARED;
 	case TAPXFER_STATE_PREPARED:
 		ASSERT_EQ(0, xfer_hold(&self->x));
@@ -295,7 +311,8 @@ static void request(IN)
 		}
 		genl_begin(g, variant->cmd, self->tap.ifindex, self->tap.fds,
 			   QUEUES);
-		mnl_attr_put_u32(g->req, TAPXFER_A_HANDOVER_HOLD, RING);
+		mnl_attr_put_u32(g->req, TAPXFER_A_HANDOVER_HOLD,
+				 variant->hold ?: RING);
 		mnl_attr_put_u32(g->req, TAPXFER_A_HANDOVER_DEADLINE,
 				 XFER_PATIENCE_MS);
 	}
@@ -353,6 +370,20 @@ static void take_over(IN)
 	self->claimed.hdr = self->tap.hdr;
 }
 
+/* Whether the module has something of vmalloc()'s. */
+static bool has_vmalloc(void)
+{
+	FILE *f = fopen("/proc/vmallocinfo", "re");
+	bool found = false;
+	char line[256];
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, "[tapxfer]") && strstr(line, " pages=");
+	if (f)
+		fclose(f);
+	return found;
+}
+
 static bool begins(const struct _fixture_variant_fail *variant)
 {
 	return !variant->before && variant->after;
@@ -396,6 +427,8 @@ static bool ask(IN, unsigned int n, struct fault_result *r)
 	}
 	if (r->done && (begins(variant) || variant->cmd == TAPXFER_CMD_CLAIM))
 		take_over(US);
+	if (r->done && variant->hold && has_vmalloc())
+		self->vmalloced++;
 	return r->done;
 }
 
@@ -581,6 +614,8 @@ TEST_F_TIMEOUT(fail, at_every_point, 900)
 	       variant->name, n - 1, base, self->failed, self->done);
 	EXPECT_EQ(n - 1, self->failed + self->done);
 	EXPECT_LT(0, self->failed);
+	if (variant->hold)
+		EXPECT_LT(0, self->vmalloced);
 	if (!(variant->flags & DUMP))
 		EXPECT_GE(QUIET_MAX, self->quiet);
 }
