@@ -341,9 +341,9 @@ TEST_F(limits, that_a_prepare_exceeds_refuse_it)
 }
 
 /*
- * What a network namespace may have is no matter of what another has. In each of
- * two all is taken: neither has room for one more, and what one gives back is not
- * the other's.
+ * What a network namespace may have is no matter of what another has. In each
+ * of two all is taken: neither has room for one more, and what one gives back
+ * is not the other's.
  */
 TEST_F(limits, of_a_netns_are_its_own)
 {

@@ -451,7 +451,7 @@ static void scribble_on(struct scribbler *s, unsigned int pause)
 /* How often commands of a kind met with it */
 struct races {
 	unsigned int asked;
-	unsigned int met;	/* it wrote over what the kernel had written there */
+	unsigned int met;	/* it wrote over what the kernel had written */
 	unsigned int done;	/* of these */
 	unsigned int failed;
 };

@@ -16,8 +16,8 @@
 #define SECRET_PART	8
 
 /*
- * Whether a part of @token is at @where: as it is, with some of the bytes escaped
- * (\xNN, \NNN, \u00NN or \n and the like), or in hexadecimal digits of either case, with
+ * Whether a part of @token is at @where: as it is, with some bytes escaped (\xNN,
+ * \NNN, \u00NN, \n and the like), or in hexadecimal digits of either case, with
  * what stands between them in dumps.
  */
 bool secret_is_in(const void *where, size_t len,
