@@ -34,7 +34,7 @@
 #define RING		100
 /* a few pages in a row, or else by vmalloc() */
 #define RING_ELSE	1000
-/* by vmalloc() at once: see kmod/ring.c */
+/* by vmalloc() at once: see kmod/slots.c */
 #define RING_VMALLOC	5000
 #define POINTS_MAX	1000
 /*
