@@ -67,16 +67,6 @@ FIXTURE_TEARDOWN(detached)
 	tally_free(&self->t);
 }
 
-/* As the driver says it: 1, 0, or -1. */
-static int is_detached(int fd)
-{
-	struct ifreq ifr = {};
-
-	if (ioctl(fd, TUNGETIFF, &ifr))
-		return -1;
-	return !!(ifr.ifr_flags & IFF_DETACH_QUEUE);
-}
-
 TEST_F(detached, stay_so_and_are_told)
 {
 	int n = __builtin_popcount(variant->mask), q;
@@ -102,7 +92,7 @@ TEST_F(detached, stay_so_and_are_told)
 
 	for (q = 0; q < QUEUES; q++)
 		EXPECT_EQ(variant->mask >> q & 1,
-			  is_detached(self->claimed.fds[q]));
+			  tap_is_detached(self->claimed.fds[q]));
 	EXPECT_EQ(self->s.seq, tap_read_all(&self->claimed, &self->t));
 	for (q = 0; q < QUEUES; q++)
 		if (variant->mask >> q & 1)
@@ -173,7 +163,7 @@ static int detached_of(const struct xfer *x, int ifindex)
 	self->claimed.hdr = self->tap.hdr; \
 	EXPECT_EQ(n, detached_of(&self->x, self->tap.ifindex)); \
 	for (q = 0; q < QUEUES; q++) { \
-		EXPECT_EQ(0, is_detached(self->tap.fds[q])); \
+		EXPECT_EQ(0, tap_is_detached(self->tap.fds[q])); \
 		EXPECT_EQ(variant->mask >> q & 1, \
 			  xfer_queue_u64(&self->x, q, \
 					 TAPXFER_A_QUEUE_DETACHED)); \
@@ -185,7 +175,7 @@ static int detached_of(const struct xfer *x, int ifindex)
 	EXPECT_EQ(n, detached_of(&self->x, self->tap.ifindex)); \
 	for (q = 0; q < QUEUES; q++) \
 		EXPECT_EQ(variant->mask >> q & 1, \
-			  is_detached(self->tap.fds[q])); \
+			  tap_is_detached(self->tap.fds[q])); \
 	if (n < QUEUES) \
 		ASSERT_EQ(0, sender_send(&self->s, 500)); \
 	EXPECT_EQ(self->s.seq, tap_read_all(&self->tap, &self->t)); \
@@ -203,7 +193,7 @@ TEST_F(detached, attach_all_is_in_force_from_the_thaw_on)
 	tap_close(&self->tap);
 	EXPECT_EQ(0, detached_of(&self->x, self->tap.ifindex));
 	for (q = 0; q < QUEUES; q++)
-		EXPECT_EQ(0, is_detached(self->claimed.fds[q]));
+		EXPECT_EQ(0, tap_is_detached(self->claimed.fds[q]));
 	EXPECT_EQ(self->s.seq, tap_read_all(&self->claimed, &self->t));
 	ASSERT_EQ(0, sender_send(&self->s, 10 * FLOWS));
 	EXPECT_EQ(10 * FLOWS, tap_read_all(&self->claimed, &self->t));
@@ -224,7 +214,7 @@ TEST_F(detached, attach_all_and_detach_some)
 	EXPECT_EQ(1, detached_of(&self->x, self->tap.ifindex));
 	ASSERT_EQ(0, xfer_thaw(&self->x));
 	for (q = 0; q < QUEUES; q++)
-		EXPECT_EQ(!q, is_detached(self->claimed.fds[q]));
+		EXPECT_EQ(!q, tap_is_detached(self->claimed.fds[q]));
 }
 
 TEST_F(detached, attach_all_is_forgotten_by_an_abort)
@@ -271,7 +261,7 @@ TEST_F(detached, attach_all_goes_with_its_claimant)
 				TAPXFER_CLAIM_ATTACH_ALL, 0));
 	for (q = 0; q < QUEUES; q++)
 		EXPECT_EQ(variant->mask >> q & 1,
-			  is_detached(self->tap.fds[q]));
+			  tap_is_detached(self->tap.fds[q]));
 	agent_kill(&agent);
 	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
 			       SOON_MS));

@@ -177,14 +177,6 @@ static long do_freeze(void *arg)
 	return xfer_freeze(arg);
 }
 
-static int is_detached(int fd)
-{
-	struct ifreq ifr = {};
-
-	return ioctl(fd, TUNGETIFF, &ifr) ? -errno :
-	       !!(ifr.ifr_flags & IFF_DETACH_QUEUE);
-}
-
 /* Freeze, and the detach, wait for the lock, one behind the other. */
 #define FREEZE_AND_DETACH() do { \
 	struct ifreq ifr_ = { .ifr_flags = IFF_DETACH_QUEUE }; \
@@ -238,7 +230,7 @@ TEST_F(late, is_not_exported_as_attached)
 		} else {
 			ASSERT_EQ(0, self->ready.ret);
 		}
-		ASSERT_EQ(1, is_detached(fd));
+		ASSERT_EQ(1, tap_is_detached(fd));
 		ASSERT_EQ(0, xfer_get(&self->x));
 		if (!(xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED) &
 		      TAPXFER_VIOLATION_SETTINGS))

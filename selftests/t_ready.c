@@ -24,8 +24,6 @@
 
 #define QUEUES	3
 #define HELD	(2 * TAP_RING)
-#define MANY	128
-#define TRIES	20
 
 FIXTURE(ready) {
 	struct tap tap;
@@ -282,192 +280,6 @@ TEST_F(ready, an_abort_that_cannot_put_settings_back_is_one)
 	tap_close(&other);
 }
 
-static bool is_detached(int fd)
-{
-	struct ifreq ifr = {};
-
-	return !ioctl(fd, TUNGETIFF, &ifr) &&
-	       (ifr.ifr_flags & IFF_DETACH_QUEUE);
-}
-
-/*
- * One abort puts queues back, and another one ends it in the middle: those that
- * are where they were stay there, with what they hold.
- */
-TEST_F(ready, an_abort_that_another_one_ends_keeps_what_is_held)
-{
-	struct waiter first = { .op = WAITER_CALL, .fn = do_abort };
-	struct xfer x, second;
-	struct sender s;
-	struct tap many;
-	bool raced = false;
-	int i, tries, err;
-
-	ASSERT_EQ(0, tap_open(&many, "tap1", MANY, TAP_VM));
-	ASSERT_EQ(0, tap_set_nonblock(&many, true));
-	ASSERT_EQ(0, sender_open(&s, many.ifindex, 4 * MANY));
-	ASSERT_EQ(0, xfer_open(&x));
-	ASSERT_EQ(0, xfer_open(&second));
-	for (tries = 0; !raced && tries < TRIES; tries++) {
-		ASSERT_EQ(0, xfer_begin(&x, &many, TAPXFER_STATE_FROZEN, 0, 0));
-		ASSERT_EQ(0, sender_send(&s, HELD));
-		ASSERT_EQ(0, agent_call(&self->target, &x, agent_claim, 0, 0));
-		ASSERT_EQ(0, agent_call(&self->target, &x, agent_ready,
-					TAPXFER_THAW_SHARED, 0));
-		for (i = 0; i < MANY - 1; i++)
-			ASSERT_EQ(0, tap_detach(many.fds[i], true));
-
-		second.id = x.id;
-		second.token = x.token;
-		first.arg = &x;
-		ASSERT_EQ(0, waiter_go(&first));
-		ASSERT_TRUE(wait_until(!is_detached(many.fds[0]), SOON_MS));
-		err = xfer_abort(&second);
-		ASSERT_TRUE(waiter_wait(&first, SOON_MS));
-		EXPECT_EQ(0, first.ret);
-		EXPECT_EQ(HELD, tap_read_all(&many, &self->t));
-		EXPECT_EQ(0, tally_lost(&self->t, s.seq));
-		/* it stops the first one, and either ends it then */
-		ASSERT_TRUE(!err || err == -ENOENT);
-		raced = is_detached(many.fds[MANY - 2]);
-		ASSERT_EQ(0, agent_call(&self->target, NULL, agent_close, 0, 0));
-	}
-	ASSERT_TRUE(raced);
-	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
-		  xfer_u64(&x, TAPXFER_A_HANDOVER_VIOLATED));
-	EXPECT_FALSE(is_detached(many.fds[0]));
-
-	second.id = 0;
-	xfer_close(&second);
-	xfer_close(&x);
-	sender_close(&s);
-	tap_close(&many);
-}
-
-static long do_thaw(void *arg)
-{
-	return xfer_thaw_shared(arg);
-}
-
-/*
- * A thaw detaches queues, and an abort ends it in the middle: they are where they
- * were, and the driver has purged none of what they held.
- */
-TEST_F_TIMEOUT(ready, a_thaw_that_an_abort_ends_keeps_what_is_held, 120)
-{
-	struct waiter thaw = { .op = WAITER_CALL, .fn = do_thaw };
-	struct tap many, claimed = {};
-	int i, tries, err, ended = 0;
-	struct xfer x, second;
-	struct sender s;
-
-	ASSERT_EQ(0, tap_open(&many, "tap1", MANY, TAP_VM));
-	ASSERT_EQ(0, tap_set_nonblock(&many, true));
-	ASSERT_EQ(0, sender_open(&s, many.ifindex, 4 * MANY));
-	ASSERT_EQ(0, xfer_open(&x));
-	ASSERT_EQ(0, xfer_open(&second));
-	thaw.arg = &x;
-	/* Each a little later than the last, or until one is too late. */
-	for (tries = 0, err = 0; !err && tries < TRIES; tries++) {
-		ASSERT_EQ(0, xfer_begin(&x, &many, TAPXFER_STATE_FROZEN, 0, 0));
-		ASSERT_EQ(0, sender_send(&s, HELD));
-		ASSERT_EQ(0, xfer_claim(&x, &claimed));
-		for (i = 0; i < MANY - 1; i++)
-			ASSERT_EQ(0, tap_detach(claimed.fds[i], true));
-		second.id = x.id;
-		second.token = x.token;
-		ASSERT_EQ(0, waiter_go(&thaw));
-		usleep(15000 * tries);
-		err = xfer_abort(&second);
-		ASSERT_TRUE(waiter_wait(&thaw, SOON_MS));
-		if (!err) {
-			if (thaw.ret == -ECANCELED &&
-			    (strstr(xfer_why(&x), "about to end") ||
-			     strstr(xfer_why(&x), "ended meanwhile")))
-				ended++;
-			EXPECT_EQ(0, xfer_u64(&second,
-					      TAPXFER_A_HANDOVER_VIOLATED));
-			for (i = 0; i < MANY; i++)
-				EXPECT_FALSE(is_detached(many.fds[i]));
-		} else {
-			EXPECT_EQ(-ENOENT, err);
-			EXPECT_EQ(0, thaw.ret);
-		}
-		EXPECT_EQ(HELD, tap_read_all(&many, &self->t));
-		EXPECT_EQ(0, tally_lost(&self->t, s.seq));
-		tap_close(&claimed);
-	}
-	EXPECT_LT(0, ended);
-
-	second.id = 0;
-	xfer_close(&second);
-	xfer_close(&x);
-	sender_close(&s);
-	tap_close(&many);
-}
-
-/* It waits for that, but not for who keeps the lock of those that move them. */
-TEST_F(ready, an_abort_waits_for_queues_no_longer_than_a_second)
-{
-	struct waiter holder = { .op = WAITER_IOCTL, .request = TUNSETSNDBUF };
-	struct waiter first = { .op = WAITER_CALL, .fn = do_abort };
-	struct waiter next = { .op = WAITER_CALL, .fn = do_abort };
-	struct xfer x, second, asker;
-	struct tap many, other;
-	struct stall stall;
-	struct sender s;
-	int sndbuf = 1 << 20, i;
-
-	ASSERT_EQ(0, tap_open(&many, "tap1", MANY, TAP_VM));
-	ASSERT_EQ(0, tap_set_nonblock(&many, true));
-	ASSERT_EQ(0, tap_open(&other, "tap2", 1, TAP_VM));
-	ASSERT_EQ(0, stall_open(&stall));
-	ASSERT_EQ(0, sender_open(&s, many.ifindex, 4 * MANY));
-	ASSERT_EQ(0, xfer_open(&x));
-	ASSERT_EQ(0, xfer_open(&second));
-	ASSERT_EQ(0, xfer_open(&asker));
-	ASSERT_EQ(0, xfer_begin(&x, &many, TAPXFER_STATE_FROZEN, 0, 0));
-	ASSERT_EQ(0, sender_send(&s, HELD));
-	ASSERT_EQ(0, agent_call(&self->target, &x, agent_claim, 0, 0));
-	ASSERT_EQ(0, agent_call(&self->target, &x, agent_ready,
-				TAPXFER_THAW_SHARED, 0));
-	for (i = 0; i < MANY - 1; i++)
-		ASSERT_EQ(0, tap_detach(many.fds[i], true));
-
-	second.id = x.id;
-	second.token = x.token;
-	asker.id = x.id;
-	first.arg = &x;
-	next.arg = &second;
-	holder.fd = other.fds[0];
-	holder.buf = stall.page;
-	ASSERT_EQ(0, waiter_go(&first));
-	ASSERT_TRUE(wait_until(!is_detached(many.fds[0]), SOON_MS));
-	ASSERT_EQ(0, waiter_go(&holder));
-	ASSERT_TRUE(stall_wait(&stall, SOON_MS));
-	ASSERT_EQ(0, waiter_go(&next));
-	/* before anybody lets go of it, and long before the deadline */
-	EXPECT_TRUE(wait_until(!xfer_is_live(&asker), SOON_MS));
-	EXPECT_EQ(HELD, tap_read_all(&many, &self->t));
-
-	ASSERT_EQ(0, stall_release(&stall, &sndbuf, sizeof(sndbuf)));
-	ASSERT_TRUE(waiter_wait(&holder, SOON_MS));
-	ASSERT_TRUE(waiter_wait(&first, SOON_MS));
-	ASSERT_TRUE(waiter_wait(&next, SOON_MS));
-	/* one of them it was, and nobody lost for that */
-	EXPECT_TRUE(!first.ret || !next.ret);
-	EXPECT_EQ(0, tally_lost(&self->t, s.seq));
-	asker.id = 0;
-	second.id = 0;
-	xfer_close(&asker);
-	xfer_close(&second);
-	xfer_close(&x);
-	stall_close(&stall);
-	sender_close(&s);
-	tap_close(&other);
-	tap_close(&many);
-}
-
 /* It has ioctls for what a VMM sets; for the rest a word. */
 TEST_F(ready, an_abort_names_what_it_does_not_put_back)
 {
@@ -526,7 +338,7 @@ TEST_F(ready, an_abort_goes_by_what_the_driver_did)
 	READY();
 	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
 	ASSERT_EQ(0, xfer_abort(&self->x));
-	EXPECT_EQ(is_detached(self->tap.fds[1]) ? TAPXFER_VIOLATION_SETTINGS : 0,
+	EXPECT_EQ(tap_is_detached(self->tap.fds[1]) ? TAPXFER_VIOLATION_SETTINGS : 0,
 		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
 	EXPECT_EQ(0, ioctl(self->tap.fds[0], TUNDETACHFILTER, 0));
 }
@@ -547,7 +359,7 @@ TEST_F(ready, fails_where_the_driver_does_not_do_as_it_was_asked)
 	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNATTACHFILTER, &prog));
 	ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
 	ASSERT_EQ(0, tap_detach(self->tap.fds[1], false));
-	err = is_detached(self->tap.fds[1]) ? -EIO : 0;
+	err = tap_is_detached(self->tap.fds[1]) ? -EIO : 0;
 	if (!err)
 		ASSERT_EQ(0, tap_detach(self->tap.fds[1], true));
 	CLAIM();
@@ -557,7 +369,7 @@ TEST_F(ready, fails_where_the_driver_does_not_do_as_it_was_asked)
 	if (err) {
 		EXPECT_EQ(err, TARGET(agent_thaw, TAPXFER_THAW_SHARED, 0));
 		EXPECT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));
-		EXPECT_TRUE(is_detached(self->tap.fds[1]));
+		EXPECT_EQ(1, tap_is_detached(self->tap.fds[1]));
 		EXPECT_NE(20, hdr_of(&self->tap));
 		EXPECT_NOTHING_PASSES();
 		/* without that, the rest can be had */
@@ -580,7 +392,7 @@ TEST_F(ready, an_abort_puts_each_send_buffer_limit_back)
 	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETSNDBUF, 50000));
 	ASSERT_EQ(0, xfer_abort(&self->x));
 	EXPECT_EQ(0, xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
-	EXPECT_TRUE(is_detached(self->tap.fds[1]));
+	EXPECT_EQ(1, tap_is_detached(self->tap.fds[1]));
 	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNGETSNDBUF, &sndbuf));
 	EXPECT_EQ(100000, sndbuf);
 	ASSERT_EQ(0, ioctl(self->tap.fds[1], TUNGETSNDBUF, &sndbuf));

@@ -96,14 +96,6 @@ static int get_int(int fd, unsigned long cmd)
 	return ioctl(fd, cmd, &val) ? -errno : val;
 }
 
-static bool is_detached(int fd)
-{
-	struct ifreq ifr = {};
-
-	return !ioctl(fd, TUNGETIFF, &ifr) &&
-	       (ifr.ifr_flags & IFF_DETACH_QUEUE);
-}
-
 /* As a VMM would: 0 or -errno. */
 static int set_all(const struct tap *t)
 {
@@ -138,7 +130,7 @@ static int set_all(const struct tap *t)
 		EXPECT_EQ(LE, get_int((tap)->fds[q_], TUNGETVNETLE)); \
 		EXPECT_EQ(CLAIMED_SNDBUF, get_int((tap)->fds[q_], \
 						  TUNGETSNDBUF)); \
-		EXPECT_EQ(q_ == DETACHED, is_detached((tap)->fds[q_])); \
+		EXPECT_EQ(q_ == DETACHED, tap_is_detached((tap)->fds[q_])); \
 	} \
 } while (0)
 
@@ -150,7 +142,7 @@ static int set_all(const struct tap *t)
 		EXPECT_EQ(12, get_int((tap)->fds[q_], TUNGETVNETHDRSZ)); \
 		EXPECT_EQ(0, get_int((tap)->fds[q_], TUNGETVNETLE)); \
 		EXPECT_EQ(SNDBUF, get_int((tap)->fds[q_], TUNGETSNDBUF)); \
-		EXPECT_EQ(q_ == 1, is_detached((tap)->fds[q_])); \
+		EXPECT_EQ(q_ == 1, tap_is_detached((tap)->fds[q_])); \
 	} \
 } while (0)
 
@@ -331,7 +323,7 @@ TEST_F(shadow, ready_applies_them)
 	EXPECT_EQ(TAPXFER_STATE_READY, xfer_state(&self->x));
 	EXPECT_EQ(HDR, get_int(self->claimed.fds[0], TUNGETVNETHDRSZ));
 	EXPECT_EQ(LE, get_int(self->claimed.fds[0], TUNGETVNETLE));
-	EXPECT_EQ(DETACHED == 2, is_detached(self->claimed.fds[2]));
+	EXPECT_EQ(DETACHED == 2, tap_is_detached(self->claimed.fds[2]));
 	ASSERT_EQ(0, xfer_thaw(&self->x));
 	EXPECT_APPLIED(self->claimed.fds[0]);
 }
@@ -512,20 +504,20 @@ TEST_F(shadow, queues_are_attached_and_detached_any_number_of_times)
 	CLAIM();
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(0, tap_detach(self->claimed.fds[1], true));
-	EXPECT_TRUE(is_detached(self->claimed.fds[1]));
+	EXPECT_EQ(1, tap_is_detached(self->claimed.fds[1]));
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(0, tap_detach(self->claimed.fds[1], false));
-	EXPECT_FALSE(is_detached(self->claimed.fds[1]));
+	EXPECT_EQ(0, tap_is_detached(self->claimed.fds[1]));
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(0, tap_detach(self->claimed.fds[0], false));
-	EXPECT_FALSE(is_detached(self->claimed.fds[0]));
+	EXPECT_EQ(0, tap_is_detached(self->claimed.fds[0]));
 	EXPECT_EQ(-EINVAL, set_value(self->claimed.fds[0], TUNSETQUEUE,
 				     (unsigned long)&none));
 	/* all of them, for a moment */
 	for (q = 0; q < QUEUES; q++)
 		EXPECT_EQ(0, tap_detach(self->claimed.fds[q], true));
 	for (q = 0; q < QUEUES; q++)
-		EXPECT_TRUE(is_detached(self->claimed.fds[q]));
+		EXPECT_EQ(1, tap_is_detached(self->claimed.fds[q]));
 	for (q = 0; q < QUEUES; q++)
 		EXPECT_EQ(0, tap_detach(self->claimed.fds[q], q == 1));
 	EXPECT_SOURCES(&self->claimed);

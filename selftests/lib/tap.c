@@ -102,6 +102,15 @@ int tap_detach(int fd, bool on)
 	return ioctl(fd, TUNSETQUEUE, &ifr) ? -errno : 0;
 }
 
+int tap_is_detached(int fd)
+{
+	struct ifreq ifr = {};
+
+	if (ioctl(fd, TUNGETIFF, &ifr))
+		return -1;
+	return !!(ifr.ifr_flags & IFF_DETACH_QUEUE);
+}
+
 static int ethtool_get(const char *name, uint32_t cmd, bool *on)
 {
 	struct ethtool_value val = { .cmd = cmd };

@@ -34,6 +34,8 @@ void tap_close(struct tap *t);
 
 int tap_set_nonblock(const struct tap *t, bool on);
 int tap_detach(int fd, bool on);
+/* As the driver says it: 1, 0, or -1. */
+int tap_is_detached(int fd);
 
 /* All that a file tells of itself and of its device */
 struct tap_settings {

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A handover ends while its queues are being attached or detached: they are where
+ * they were, or where they were left, and what they hold is there.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <kselftest_harness.h>
+
+#include "agent.h"
+#include "flow.h"
+#include "net.h"
+#include "tap.h"
+#include "util.h"
+#include "waiter.h"
+#include "xfer.h"
+
+#define QUEUES	128	/* so many take some time */
+#define HELD	(2 * TAP_RING)
+#define TRIES	20
+
+FIXTURE(moving) {
+	struct tap tap;
+	struct xfer x;
+	struct xfer second;	/* somebody else's, of the same handover */
+	struct sender s;
+	struct tally t;
+	struct agent target;
+};
+
+FIXTURE_SETUP(moving)
+{
+	ASSERT_EQ(0, net_isolate());
+	ASSERT_EQ(0, tap_open(&self->tap, "tap0", QUEUES, TAP_VM));
+	ASSERT_EQ(0, tap_set_nonblock(&self->tap, true));
+	ASSERT_EQ(0, agent_start(&self->target));
+	ASSERT_EQ(0, xfer_open(&self->x));
+	ASSERT_EQ(0, xfer_open(&self->second));
+	ASSERT_EQ(0, sender_open(&self->s, self->tap.ifindex, 4 * QUEUES));
+	ASSERT_EQ(0, tally_init(&self->t, 1 << 16));
+}
+
+FIXTURE_TEARDOWN(moving)
+{
+	agent_kill(&self->target);
+	self->second.id = 0;
+	xfer_close(&self->second);
+	xfer_close(&self->x);
+	link_delete("tap0");
+	tap_close(&self->tap);
+	sender_close(&self->s);
+	tally_free(&self->t);
+}
+
+static long do_abort(void *arg)
+{
+	return xfer_abort(arg);
+}
+
+static long do_thaw(void *arg)
+{
+	return xfer_thaw_shared(arg);
+}
+
+#define FREEZE(deadline) do { \
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0, \
+				deadline)); \
+	self->second.id = self->x.id; \
+	self->second.token = self->x.token; \
+	ASSERT_EQ(0, sender_send(&self->s, HELD)); \
+} while (0)
+
+/* To a target that is ready and has detached all but one: an abort has to do. */
+#define READY() do { \
+	int q_; \
+	FREEZE(0); \
+	ASSERT_EQ(0, agent_call(&self->target, &self->x, agent_claim, 0, 0)); \
+	ASSERT_EQ(0, agent_call(&self->target, &self->x, agent_ready, \
+				TAPXFER_THAW_SHARED, 0)); \
+	for (q_ = 0; q_ < QUEUES - 1; q_++) \
+		ASSERT_EQ(0, tap_detach(self->tap.fds[q_], true)); \
+} while (0)
+
+/* A claim in this process, whose thaw has to do as much. */
+#define CLAIM(claimed) do { \
+	int q_; \
+	ASSERT_EQ(0, xfer_claim(&self->x, claimed)); \
+	for (q_ = 0; q_ < QUEUES - 1; q_++) \
+		ASSERT_EQ(0, tap_detach((claimed)->fds[q_], true)); \
+} while (0)
+
+#define EXPECT_ALL() do { \
+	EXPECT_EQ(HELD, tap_read_all(&self->tap, &self->t)); \
+	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq)); \
+	EXPECT_EQ(0, self->t.dup + self->t.reordered); \
+} while (0)
+
+#define EXPECT_ATTACHED() do { \
+	int q_; \
+	for (q_ = 0; q_ < QUEUES; q_++) \
+		EXPECT_EQ(0, tap_is_detached(self->tap.fds[q_])); \
+} while (0)
+
+/*
+ * One abort puts queues back, and another one ends it in the middle: those that
+ * are where they were stay there, with what they hold.
+ */
+TEST_F(moving, an_abort_that_another_one_ends_keeps_what_is_held)
+{
+	struct waiter first = {
+		.op = WAITER_CALL, .fn = do_abort, .arg = &self->x,
+	};
+	bool raced = false;
+	int tries, err;
+
+	for (tries = 0; !raced && tries < TRIES; tries++) {
+		READY();
+		ASSERT_EQ(0, waiter_go(&first));
+		ASSERT_TRUE(wait_until(!tap_is_detached(self->tap.fds[0]),
+				       SOON_MS));
+		err = xfer_abort(&self->second);
+		ASSERT_TRUE(waiter_wait(&first, SOON_MS));
+		EXPECT_EQ(0, first.ret);
+		EXPECT_ALL();
+		/* it stops the first one, and either ends it then */
+		ASSERT_TRUE(!err || err == -ENOENT);
+		raced = tap_is_detached(self->tap.fds[QUEUES - 2]) == 1;
+		ASSERT_EQ(0, agent_call(&self->target, NULL, agent_close, 0, 0));
+	}
+	ASSERT_TRUE(raced);
+	EXPECT_EQ(TAPXFER_VIOLATION_SETTINGS,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_EQ(0, tap_is_detached(self->tap.fds[0]));
+}
+
+/* It waits for the first one, but not for who keeps the lock that it needs. */
+TEST_F(moving, an_abort_waits_no_longer_than_a_second)
+{
+	struct waiter holder = { .op = WAITER_IOCTL, .request = TUNSETSNDBUF };
+	struct waiter first = {
+		.op = WAITER_CALL, .fn = do_abort, .arg = &self->x,
+	};
+	struct waiter next = {
+		.op = WAITER_CALL, .fn = do_abort, .arg = &self->second,
+	};
+	int sndbuf = 1 << 20;
+	struct stall stall;
+	struct xfer asker;
+	struct tap other;
+
+	ASSERT_EQ(0, xfer_open(&asker));
+	ASSERT_EQ(0, tap_open(&other, "tap1", 1, TAP_VM));
+	ASSERT_EQ(0, stall_open(&stall));
+	READY();
+	asker.id = self->x.id;
+	holder.fd = other.fds[0];
+	holder.buf = stall.page;
+	ASSERT_EQ(0, waiter_go(&first));
+	ASSERT_TRUE(wait_until(!tap_is_detached(self->tap.fds[0]), SOON_MS));
+	ASSERT_EQ(0, waiter_go(&holder));
+	ASSERT_TRUE(stall_wait(&stall, SOON_MS));
+	ASSERT_EQ(0, waiter_go(&next));
+	/* before anybody lets go of it, and long before the deadline */
+	EXPECT_TRUE(wait_until(!xfer_is_live(&asker), SOON_MS));
+	EXPECT_ALL();
+
+	ASSERT_EQ(0, stall_release(&stall, &sndbuf, sizeof(sndbuf)));
+	ASSERT_TRUE(waiter_wait(&holder, SOON_MS));
+	ASSERT_TRUE(waiter_wait(&first, SOON_MS));
+	ASSERT_TRUE(waiter_wait(&next, SOON_MS));
+	EXPECT_TRUE(!first.ret || !next.ret);
+	asker.id = 0;
+	xfer_close(&asker);
+	stall_close(&stall);
+	tap_close(&other);
+}
+
+/*
+ * A thaw detaches queues, and an abort ends it in the middle: they are where they
+ * were, and the driver has purged none of what they held.
+ */
+TEST_F_TIMEOUT(moving, a_thaw_that_an_abort_ends_keeps_what_is_held, 120)
+{
+	struct waiter thaw = {
+		.op = WAITER_CALL, .fn = do_thaw, .arg = &self->x,
+	};
+	int tries, err = 0, ended = 0;
+	struct tap claimed = {};
+
+	/* Each a little later than the last, or until one is too late. */
+	for (tries = 0; !err && tries < TRIES; tries++) {
+		FREEZE(0);
+		CLAIM(&claimed);
+		ASSERT_EQ(0, waiter_go(&thaw));
+		usleep(15000 * tries);
+		err = xfer_abort(&self->second);
+		ASSERT_TRUE(waiter_wait(&thaw, SOON_MS));
+		if (err) {
+			EXPECT_EQ(-ENOENT, err);
+			EXPECT_EQ(0, thaw.ret);
+		} else {
+			if (thaw.ret == -ECANCELED &&
+			    (strstr(xfer_why(&self->x), "about to end") ||
+			     strstr(xfer_why(&self->x), "ended meanwhile")))
+				ended++;
+			EXPECT_EQ(0, xfer_u64(&self->second,
+					      TAPXFER_A_HANDOVER_VIOLATED));
+			EXPECT_ATTACHED();
+		}
+		EXPECT_ALL();
+		tap_close(&claimed);
+	}
+	EXPECT_LT(0, ended);
+}
+
+/* The same by the deadline, when that comes while it is under way. */
+TEST_F_TIMEOUT(moving, a_thaw_that_the_deadline_ends_keeps_what_is_held, 120)
+{
+	struct waiter thaw = {
+		.op = WAITER_CALL, .fn = do_thaw, .arg = &self->x,
+	};
+	int q, tries, left, ended = 0;
+	struct tap claimed = {};
+
+	for (tries = 0; !ended && tries < TRIES; tries++) {
+		FREEZE(scaled_ms(2000));
+		CLAIM(&claimed);
+		ASSERT_EQ(0, xfer_get(&self->x));
+		left = xfer_u64(&self->x, TAPXFER_A_HANDOVER_REMAINING);
+		if (left > 30)
+			usleep((left - 30) * 1000);
+		ASSERT_EQ(0, waiter_go(&thaw));
+		ASSERT_TRUE(waiter_wait(&thaw, SOON_MS));
+		EXPECT_ALL();
+		if (thaw.ret) {
+			EXPECT_TRUE(thaw.ret == -ECANCELED ||
+				    thaw.ret == -ENOENT);
+			ended += thaw.ret == -ECANCELED;
+			ASSERT_TRUE(wait_until(!xfer_is_live(&self->second),
+					       SOON_MS));
+			EXPECT_ATTACHED();
+		}
+		for (q = 0; !thaw.ret && q < QUEUES - 1; q++)
+			ASSERT_EQ(0, tap_detach(self->tap.fds[q], false));
+		self->x.id = 0;
+		tap_close(&claimed);
+	}
+	EXPECT_LT(0, ended);
+}
+
+TEST_HARNESS_MAIN
