@@ -63,9 +63,11 @@ slot()
 }
 slot
 
+cpus=${VM_SMP:-2}
+# A kernel without ACPI knows of a CPU a socket, and no more.
 exec "$here/judge" --console "$console" --scale "$scale" "$@" \
 	-nodefaults -no-user-config -display none -no-reboot \
-	-accel tcg,thread=multi -smp "${VM_SMP:-2}" -m "${VM_MEM:-3G}" \
+	-accel tcg,thread=multi -smp "$cpus,sockets=$cpus" -m "${VM_MEM:-3G}" \
 	-kernel "$image" -initrd "$initrd" \
 	-append "$(echo "$append" | tr '\n' ' ')" \
 	${VM_DISK:+-drive "file=$VM_DISK,format=raw,if=virtio"}
