@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <kselftest_harness.h>
 
 #include "agent.h"
 #include "flow.h"
+#include "genl.h"
 #include "net.h"
 #include "tap.h"
 #include "util.h"
@@ -250,6 +252,88 @@ TEST_F_TIMEOUT(moving, a_thaw_that_the_deadline_ends_keeps_what_is_held, 120)
 		tap_close(&claimed);
 	}
 	EXPECT_LT(0, ended);
+}
+
+/* Somebody whose memory goes away under what he asks for */
+struct staller {
+	struct genl g;
+	struct xfer *x;
+	struct stall stall;
+};
+
+static long do_thaw_stalling(void *arg)
+{
+	struct staller *s = arg;
+
+	genl_go_on(&s->g, TAPXFER_CMD_THAW, s->x->id, &s->x->token);
+	mnl_attr_put(s->g.req, TAPXFER_A_HANDOVER_SHARED, 0, NULL);
+	mnl_attr_put_u64(s->g.req, TAPXFER_A_HANDOVER_SCRATCH,
+			 (uintptr_t)s->stall.page);
+	return genl_talk(&s->g);
+}
+
+/*
+ * A setter of the claimant's waits while the record is being applied. Who applies it
+ * may stall in its own memory: the setter waits no longer than the handover lives.
+ */
+TEST_F_TIMEOUT(moving, a_setter_waits_for_a_thaw_but_not_past_the_end, 120)
+{
+	struct waiter setter = { .op = WAITER_IOCTL, .request = TUNSETVNETLE };
+	struct staller s = { .x = &self->x };
+	struct waiter thaw = {
+		.op = WAITER_CALL, .fn = do_thaw_stalling, .arg = &s,
+	};
+	uint8_t zeroes[TAPXFER_SCRATCH_LEN] = {};
+	struct tap claimed = {};
+	bool met = false;
+	int tries, q, le = 1;
+
+	setter.buf = &le;
+	ASSERT_EQ(0, genl_open(&s.g));
+	for (tries = 0; !met && tries < TRIES; tries++) {
+		ASSERT_EQ(0, stall_open(&s.stall));
+		ASSERT_EQ(0, xfer_begin(&self->x, &self->tap,
+					TAPXFER_STATE_FROZEN, 0, 0));
+		self->second.id = self->x.id;
+		self->second.token = self->x.token;
+		CLAIM(&claimed);
+		ASSERT_EQ(0, waiter_go(&thaw));
+		/* while the request is looked at; then somewhere behind that */
+		ASSERT_TRUE(stall_wait(&s.stall, SOON_MS));
+		ASSERT_EQ(0, stall_release(&s.stall, zeroes, sizeof(zeroes)));
+		usleep(3000 * tries);
+		ASSERT_EQ(0, madvise(s.stall.page, s.stall.size, MADV_DONTNEED));
+		if (stall_wait(&s.stall, scaled_ms(1000))) {
+			setter.fd = claimed.fds[0];
+			ASSERT_EQ(0, waiter_go(&setter));
+			met = !waiter_wait(&setter, scaled_ms(200));
+		}
+		if (met) {
+			ASSERT_TRUE(waiter_sleeps(&setter));
+			ASSERT_EQ(0, xfer_abort(&self->second));
+			/* or for rtnl, as any setter does, if the thaw has that */
+			EXPECT_TRUE(wait_until(!waiter_sleeps(&setter),
+					       SOON_MS));
+		}
+		stall_release(&s.stall, zeroes, sizeof(zeroes));
+		ASSERT_TRUE(waiter_wait(&thaw, SOON_MS));
+		EXPECT_EQ(met ? -ECANCELED : 0, thaw.ret)
+			TH_LOG("%s", s.g.msg);
+		if (met)
+			ASSERT_TRUE(waiter_wait(&setter, SOON_MS));
+		self->x.id = 0;
+		for (q = 0; !met && q < QUEUES - 1; q++)
+			ASSERT_EQ(0, tap_detach(self->tap.fds[q], false));
+		tap_close(&claimed);
+		stall_close(&s.stall);
+	}
+	ASSERT_TRUE(met);
+	EXPECT_EQ(0, setter.ret);
+	le = 0;
+	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNGETVNETLE, &le));
+	EXPECT_EQ(1, le);
+	EXPECT_ATTACHED();
+	genl_close(&s.g);
 }
 
 TEST_HARNESS_MAIN
