@@ -40,11 +40,12 @@ static bool drain_rings(struct tapxfer_handover *ho)
 	bool done = true, over;
 	int err;
 
-	if (!ho->ho_dev)
+	/* It had to be prepared only. */
+	if (!ho->ho_dev || !ho->ho_holding_at)
 		return true;
 
-	/* The next handover of the device may have parked the rings, and sees
-	 * to their length at its own end.
+	/* The next handover of the device has parked the rings, pays for what is
+	 * in them, and sees to their length at its own end.
 	 */
 	if (!tapxfer_handover_is_last(ho))
 		return true;

@@ -344,10 +344,13 @@ unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q)
 }
 
 /**
- * tapxfer_handover_is_last - whether no handover of the device came after
- * @ho: a handover that has ended, with a device
+ * tapxfer_handover_is_last - whether no other has parked the device's rings since
+ * @ho: a handover that has ended, and had them parked, with a device
  *
- * Context: under rtnl.
+ * One that is only prepared may end as that: then it has nothing to bring back,
+ * and does not know what is left.
+ *
+ * Context: under rtnl, which a hold takes.
  */
 bool tapxfer_handover_is_last(const struct tapxfer_handover *ho)
 {
@@ -358,7 +361,7 @@ bool tapxfer_handover_is_last(const struct tapxfer_handover *ho)
 	hash_for_each_possible_rcu(handovers_by_dev, other, ho_dev_node,
 				   (unsigned long)ho->ho_dev) {
 		if (READ_ONCE(other->ho_dev) == ho->ho_dev &&
-		    READ_ONCE(other->ho_prepared_at) > ho->ho_prepared_at)
+		    READ_ONCE(other->ho_holding_at) > ho->ho_holding_at)
 			last = false;
 	}
 	rcu_read_unlock();

@@ -264,7 +264,7 @@ static int prepare_commit(struct tapxfer_handover *ho, const struct net *net,
 		tapxfer_fence_raise(&ho->ho_queues[i]);
 		tapxfer_send_begin(&ho->ho_queues[i]);
 	}
-	WRITE_ONCE(ho->ho_prepared_at, ktime_get_ns());
+	ho->ho_prepared_at = ktime_get_ns();
 	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_PREPARED);
 	kref_get(&ho->ho_ref);
 	queue_delayed_work(tapxfer_wq, &ho->ho_deadline_work,

@@ -56,7 +56,8 @@ int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack)
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_queue_park(&ho->ho_queues[i]);
 	ho->ho_state = TAPXFER_STATE_HOLDING;
-	ho->ho_holding_at = ktime_get_ns();
+	/* Who drained the rings until now looks for it, without our lock. */
+	WRITE_ONCE(ho->ho_holding_at, ktime_get_ns());
 	tapxfer_event(ho, TAPXFER_EVENT_HOLDING);
 out:
 	mutex_unlock(&ho->ho_lock);
