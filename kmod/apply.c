@@ -40,7 +40,9 @@
  * ring, and only a parked one looks empty to it: so an abort, or the deadline, lets
  * packets go on when the queues are back where they were. But it waits for a second
  * at most, since who moves them may stall in its memory; and an abort does not that
- * is not the last message of its datagram (see tapxfer_request_may_wait()).
+ * is not the last message of its datagram (see tapxfer_request_may_wait()). Who puts
+ * queues back later than that may find the device's next handover, and is kept out
+ * by its fence as anybody is.
  */
 
 /* How long an end waits for who moves queues */
@@ -139,9 +141,15 @@ static int move_queue(struct tapxfer_queue *q, bool detach,
 	u32 flags;
 	int err;
 
-	/* The driver's purge would find what a vhost backend gave back. */
-	tapxfer_queue_fold(q);
-	err = tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
+	if (READ_ONCE(q->q_hashed)) {
+		/* The driver's purge would find what a vhost backend gave back. */
+		tapxfer_queue_fold(q);
+		err = tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE,
+					      scratch->addr);
+	} else {
+		/* It has ended meanwhile: the file may be in the next one. */
+		err = tapxfer_fence_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
+	}
 
 	/* With a socket filter the driver says that it attached a queue when it
 	 * did not, and the other way round.

@@ -609,6 +609,20 @@ long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
 }
 
 /**
+ * tapxfer_fence_ioctl - ask as a holder of the file would
+ * @file: a tun file, or one of any handover's
+ * @cmd: the ioctl
+ * @arg: its argument, an address of the caller's where it is an address
+ *
+ * Context: takes rtnl; may wait for who applies a record.
+ * Return: what the driver returns; -EBUSY when the file is frozen.
+ */
+long tapxfer_fence_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return fence_ioctl(file, cmd, arg);
+}
+
+/**
  * tapxfer_fence_tun_poll - have the driver queue who polls, past the fence
  * @file: a tun file
  * @wait: who polls

@@ -736,6 +736,7 @@ void tapxfer_fence_remove(struct tapxfer_queue *q);
 int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms);
 void tapxfer_fence_enter(struct tapxfer_pass *pass, struct file *file);
 void tapxfer_fence_leave(struct tapxfer_pass *pass);
+long tapxfer_fence_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
 			     unsigned long arg);
 void tapxfer_fence_tun_poll(struct file *file, struct poll_table_struct *wait);
