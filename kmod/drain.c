@@ -40,8 +40,7 @@ static bool drain_rings(struct tapxfer_handover *ho)
 	bool done = true, over;
 	int err;
 
-	/* It had to be prepared only. */
-	if (!ho->ho_dev || !ho->ho_holding_at)
+	if (!ho->ho_dev)
 		return true;
 
 	/* The next handover of the device has parked the rings, pays for what is

@@ -345,10 +345,10 @@ unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q)
 
 /**
  * tapxfer_handover_is_last - whether no other has parked the device's rings since
- * @ho: a handover that has ended, and had them parked, with a device
+ * @ho: a handover that has ended, with a device
  *
- * One that is only prepared may end as that: then it has nothing to bring back,
- * and does not know what is left.
+ * One that is only prepared may end as that: it has nothing to bring back, and
+ * does not know what is left.
  *
  * Context: under rtnl, which a hold takes.
  */

@@ -674,13 +674,16 @@ void tapxfer_slots_unlock(struct ptr_ring *ring, unsigned long flags)
 	__releases(&ring->consumer_lock);
 void **tapxfer_slots_alloc(unsigned int slots);
 size_t tapxfer_slots_size(unsigned int slots);
+unsigned int tapxfer_slots_memory(void *ptr);
 void tapxfer_slots_finish_batch(struct ptr_ring *ring);
 int tapxfer_slots_copy(struct ptr_ring *ring, void **to, unsigned int max);
 void **tapxfer_slots_swap(struct ptr_ring *ring, void **queue, unsigned int size,
 			  unsigned int n);
-unsigned int tapxfer_slots_drop_newest(struct ptr_ring *ring, unsigned int keep);
+void tapxfer_slots_free(void **queue, unsigned int size, unsigned int from,
+			unsigned int n);
 
 /* ring.c */
+bool tapxfer_ring_is_ours(const struct tapxfer_ring *r);
 void tapxfer_ring_close(struct tapxfer_ring *r);
 int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 		      unsigned int len, unsigned int hold,
@@ -695,11 +698,15 @@ bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit);
 enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r);
 unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back);
+void tapxfer_ring_free(struct tapxfer_ring *r);
+
+/* settle.c */
+void tapxfer_ring_mark(struct tapxfer_ring *r, unsigned int span);
+void tapxfer_ring_count_left(struct tapxfer_ring *r);
 bool tapxfer_ring_is_read(struct tapxfer_ring *r);
 int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 			unsigned int max, unsigned int *dropped);
 unsigned int tapxfer_ring_delivered(const struct tapxfer_ring *r);
-void tapxfer_ring_free(struct tapxfer_ring *r);
 
 /* limits.c */
 void tapxfer_limits_init(void);

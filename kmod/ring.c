@@ -2,8 +2,6 @@
 /*
  * Parking a queue's ring.
  */
-#include <net/xdp.h>
-
 #include "internal.h"
 
 #define RING_SLOTS_MAX	BIT(24)
@@ -55,23 +53,26 @@
  * locks; consumer_lock, which readers take with softirqs enabled, by trying. A
  * look that did not get it leaves its packets to the next one.
  *
- * After the unpark the slot and the address of the last held packet tell how many
- * of them are left.
- *
  * Unhappy paths: a hold below the number of packets present is refused before
  * anything moved. A parked ring must be unparked before the driver purges it,
  * since the purge, too, sees an empty ring: hence the reference to the file,
  * which keeps the driver's release away, and the netdev notifier, which comes
  * before the driver's uninit. The driver's own resize of a parked ring would
- * lose what is held: the notifier refuses it.
+ * lose what is held: the notifier refuses it. What a backend gives back while
+ * another task of the same VMM is inside the driver's detach of that queue comes
+ * after the fold, and the purge loses what is held.
  */
 
-/*
- * Whether the ring is still as it was parked. Nobody resizes a parked ring of a
- * device that is being handed over; but a mistake about which device that is
- * must not become one about whose memory this is.
+/**
+ * tapxfer_ring_is_ours - whether a ring is still as we have left it
+ * @r: the ring
+ *
+ * Nobody resizes a parked ring of a device that is being handed over; but a mistake
+ * about which device that is must not become one about whose memory this is.
+ *
+ * Context: under the ring's locks.
  */
-static bool ring_is_ours(const struct tapxfer_ring *r)
+bool tapxfer_ring_is_ours(const struct tapxfer_ring *r)
 {
 	return r->r_ring->queue == r->r_array && r->r_ring->size == r->r_size;
 }
@@ -110,13 +111,6 @@ static unsigned int ring_fill(const struct ptr_ring *ring)
 	return ring->producer;
 }
 
-static unsigned int packet_memory(void *ptr)
-{
-	if (tun_is_xdp_frame(ptr))
-		return tun_ptr_to_xdp(ptr)->frame_sz;
-	return ((struct sk_buff *)ptr)->truesize;
-}
-
 /* Let producers see a full ring. */
 static void ring_close(struct tapxfer_ring *r, unsigned int n)
 {
@@ -143,14 +137,14 @@ static enum tapxfer_limit ring_look(struct tapxfer_ring *r)
 	unsigned int n;
 
 	/* What was counted remains what was held at most. */
-	if (!ring_is_ours(r) || ring_is_astray(r))
+	if (!tapxfer_ring_is_ours(r) || ring_is_astray(r))
 		return TAPXFER_LIMIT_NONE;
 
 	n = ring_fill(ring);
 	while (r->r_seen < n)
-		r->r_bytes += packet_memory(ring->queue[r->r_seen++]);
+		r->r_bytes += tapxfer_slots_memory(ring->queue[r->r_seen++]);
 	while (r->r_seen_back > ring->consumer_head)
-		r->r_bytes += packet_memory(ring->queue[--r->r_seen_back]);
+		r->r_bytes += tapxfer_slots_memory(ring->queue[--r->r_seen_back]);
 
 	limit = tapxfer_budget_charge(r->r_budget, &r->r_charged, r->r_bytes);
 	if (!limit || r->r_full || !n || n == r->r_hold)
@@ -350,7 +344,7 @@ void tapxfer_ring_fold(struct tapxfer_ring *r)
 	bool closed;
 
 	flags = tapxfer_slots_lock(ring);
-	if (!r->r_parked || r->r_folded || !ring_is_ours(r) || ring_is_astray(r))
+	if (!r->r_parked || r->r_folded || !tapxfer_ring_is_ours(r) || ring_is_astray(r))
 		goto out;
 	head = ring->consumer_head;
 	back = r->r_hold + RING_RESERVE - head;
@@ -379,63 +373,36 @@ out:
 	tapxfer_slots_unlock(ring, flags);
 }
 
-/* And in a closed ring what is between it and the reserve. */
-static void ring_drop_reserve(struct tapxfer_ring *r)
+/*
+ * Take packets out of the reserve of a ring that was read, and in a closed one out
+ * of what is between it and the reserve. Returns how many; so many are @max that
+ * there may be more.
+ */
+static unsigned int ring_take_reserve(struct tapxfer_ring *r, void **to,
+				      unsigned int max)
 {
-	unsigned int i;
+	unsigned int i, n = 0;
 
-	for (i = r->r_size; i < r->r_hold + RING_RESERVE; i++) {
+	if (!ring_was_read(r))
+		return 0;
+	for (i = r->r_size; i < r->r_hold + RING_RESERVE && n < max; i++) {
 		if (r->r_array[i])
-			tun_ptr_free(r->r_array[i]);
+			to[n++] = r->r_array[i];
 		r->r_array[i] = NULL;
 	}
+	return n;
 }
 
-/* Where an unparked ring has the last of the held packets that are left. */
-static void ring_mark(struct tapxfer_ring *r)
+/* A hold may be less than the device's length: what comes next has that room. */
+static void ring_widen(struct tapxfer_ring *r)
 {
 	struct ptr_ring *ring = r->r_ring;
 
-	r->r_array = ring->queue;
-	r->r_size = ring->size;
-	if (!r->r_left)
+	if (r->r_slots <= r->r_hold)
 		return;
-	r->r_last_slot = (ring->consumer_head + r->r_left - 1) % ring->size;
-	r->r_last = ring->queue[r->r_last_slot];
-}
-
-/* How many held packets are left in an unparked ring; under its locks. */
-static void ring_count_left(struct tapxfer_ring *r)
-{
-	struct ptr_ring *ring = r->r_ring;
-	int head = ring->consumer_head, size = ring->size;
-	unsigned int i;
-
-	/* Or the device's next handover has parked it. */
-	if (!r->r_left || !size || head >= size)
-		return;
-	tapxfer_slots_finish_batch(ring);
-
-	if (ring_is_ours(r)) {
-		i = (r->r_last_slot + size - head) % size;
-		if (ring->queue[r->r_last_slot] != r->r_last)
-			i = r->r_held;
-	} else {
-		/* The driver has resized it, and the oldest had room. */
-		for (i = 0; i < size && ring->queue[(head + i) % size]; i++)
-			if (ring->queue[(head + i) % size] == r->r_last)
-				break;
-		if (i == size || !ring->queue[(head + i) % size]) {
-			i = min(i, r->r_left);
-			r->r_gone += r->r_left - i;
-			r->r_left = i;
-			ring_mark(r);
-			return;
-		}
-	}
-	/* One slot after the other may have it, if its memory was used anew. */
-	r->r_left = i < r->r_held && i < size ? i + 1 : 0;
-	ring_mark(r);
+	if (!ring->producer && ring->queue[0])
+		ring->producer = r->r_hold;
+	__ptr_ring_set_size(ring, r->r_slots);
 }
 
 /**
@@ -447,26 +414,32 @@ static void ring_count_left(struct tapxfer_ring *r)
 void tapxfer_ring_unpark(struct tapxfer_ring *r)
 {
 	struct ptr_ring *ring = r->r_ring;
+	void *taken[RING_RESERVE];
 	unsigned long flags;
+	unsigned int n;
 
 	if (!r->r_parked)
 		return;
 
 	flags = tapxfer_slots_lock(ring);
-	if (WARN_ON_ONCE(!ring_is_ours(r)))
+	if (WARN_ON_ONCE(!tapxfer_ring_is_ours(r)))
 		goto out;
+	/* What is left of a reserve is older than what was taken. */
+	while ((n = ring_take_reserve(r, taken, RING_RESERVE))) {
+		tapxfer_slots_unlock(ring, flags);
+		tapxfer_slots_free(taken, RING_RESERVE, 0, n);
+		flags = tapxfer_slots_lock(ring);
+	}
 	ring_look(r);
 	r->r_held = ring_count(r, &r->r_put_back);
 	if (r->r_size != r->r_hold && !ring_was_read(r))
 		ring_reopen(r);
 	if (ring_was_read(r)) {
-		/* The indices are those of a ring of this size already. What
-		 * is left of the reserve is older than what was taken.
-		 */
-		ring_drop_reserve(r);
+		/* The indices are those of a ring of this size already. */
 	} else if (ring->consumer_head == r->r_hold + RING_RESERVE) {
 		WRITE_ONCE(ring->consumer_head, 0);
 		ring->consumer_tail = 0;
+		ring_widen(r);
 	} else {
 		/* A full ring's producers have turned round: send them on into
 		 * what is left of the reserve.
@@ -475,10 +448,9 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 			ring->producer = r->r_hold;
 		__ptr_ring_set_size(ring, r->r_hold + RING_RESERVE);
 	}
-	r->r_left = r->r_held;
 	r->r_gone = 0;
 	r->r_head = ring->consumer_head;
-	ring_mark(r);
+	tapxfer_ring_mark(r, r->r_held);
 out:
 	WRITE_ONCE(r->r_parked, false);
 	tapxfer_slots_unlock(ring, flags);
@@ -500,7 +472,7 @@ enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r)
 	if (r->r_parked)
 		limit = ring_look(r);
 	else
-		ring_count_left(r);
+		tapxfer_ring_count_left(r);
 	tapxfer_slots_unlock(r->r_ring, flags);
 	return limit;
 }
@@ -521,115 +493,11 @@ unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 	*put_back = r->r_put_back;
 	if (r->r_parked) {
 		flags = tapxfer_slots_lock(r->r_ring);
-		if (ring_is_ours(r))
+		if (tapxfer_ring_is_ours(r))
 			held = ring_count(r, put_back);
 		tapxfer_slots_unlock(r->r_ring, flags);
 	}
 	return held;
-}
-
-/**
- * tapxfer_ring_is_read - whether somebody is catching up with a ring
- * @r: a ring that is not parked
- *
- * Context: process; the ring's file is held.
- * Return: whether packets were taken since the unpark, or since this was last
- * asked, and those that are there take no more memory than what was held.
- */
-bool tapxfer_ring_is_read(struct tapxfer_ring *r)
-{
-	struct ptr_ring *ring = r->r_ring;
-	unsigned long flags;
-	unsigned int n = 0;
-	u64 bytes = 0;
-	bool moved;
-	int i;
-
-	flags = tapxfer_slots_lock(ring);
-	tapxfer_slots_finish_batch(ring);
-	i = ring->consumer_head;
-	moved = i != r->r_head;
-	r->r_head = i;
-	while (moved && n < ring->size && ring->queue[i]) {
-		bytes += packet_memory(ring->queue[i]);
-		n++;
-		if (++i >= ring->size)
-			i = 0;
-	}
-	tapxfer_slots_unlock(ring, flags);
-	return moved && bytes <= r->r_bytes;
-}
-
-/**
- * tapxfer_ring_settle - bring an unparked ring back to the device's length
- * @r: the ring
- * @len: slots that it shall have, the device's tx_queue_len
- * @max: packets that it may hold when it gets smaller, up to @len
- * @dropped: NULL; or it gets smaller at once, and these are the packets that have
- *	no room. What was held and is left stays, with no slot besides; of what
- *	came after it there is what a ring of @len slots would have.
- *
- * Context: under rtnl, as the driver's own resize.
- * Return: 0 when the ring has @len slots, -EAGAIN while it holds more packets
- * than it may, -ENOMEM.
- */
-int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
-			unsigned int max, unsigned int *dropped)
-{
-	struct ptr_ring *ring = r->r_ring;
-	unsigned int keep = len;
-	unsigned long flags;
-	void **queue;
-	int n = 0;
-
-	if (ring->size == len)
-		return 0;
-
-	flags = tapxfer_slots_lock(ring);
-	if (ring->size < len) {
-		max = len;
-	} else if (dropped) {
-		ring_count_left(r);
-		keep = max(len, r->r_left);
-		max = keep;
-	} else {
-		n = tapxfer_slots_copy(ring, NULL, max);
-	}
-	tapxfer_slots_unlock(ring, flags);
-	if (n < 0 || ring->size == keep)
-		return -EAGAIN;
-
-	queue = tapxfer_slots_alloc(keep);
-	if (!queue)
-		return -ENOMEM;
-
-	flags = tapxfer_slots_lock(ring);
-	if (dropped)
-		*dropped = tapxfer_slots_drop_newest(ring, keep);
-	ring_count_left(r);
-	n = tapxfer_slots_copy(ring, queue, max);
-	if (n >= 0) {
-		queue = tapxfer_slots_swap(ring, queue, keep, n);
-		WRITE_ONCE(ring->consumer_head, 0);
-		ring->consumer_tail = 0;
-		ring_mark(r);
-	}
-	tapxfer_slots_unlock(ring, flags);
-
-	kvfree(queue);
-	return n < 0 || keep > len ? -EAGAIN : 0;
-}
-
-/**
- * tapxfer_ring_delivered - how many of the held packets the reader has taken
- * @r: the ring
- *
- * Return: packets, since the unpark, as of the last tapxfer_ring_sample(); no fewer
- * were taken.
- */
-unsigned int tapxfer_ring_delivered(const struct tapxfer_ring *r)
-{
-	return r->r_held - r->r_left - r->r_gone;
 }
 
 /**

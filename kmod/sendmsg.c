@@ -43,7 +43,9 @@
  * Unhappy paths: a device that is being deleted is down, and the kept packets
  * are freed. A sender who fetched the operations before they were put back
  * finds the socket in no handover and goes straight to the driver: the batches
- * have gone before. Pins and unload are as in the fence.
+ * have gone before. Pins and unload are as in the fence. Of a queue with IFF_NAPI
+ * that a claimant has detached the driver frees a batch and, from 5.18 on, does not
+ * tell: its packets are in no count.
  */
 
 /* What is kept of a queue; a run of vhost's is a quarter of it. */

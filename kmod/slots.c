@@ -5,6 +5,7 @@
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/vmalloc.h>
+#include <net/xdp.h>
 
 #include "internal.h"
 
@@ -81,6 +82,19 @@ size_t tapxfer_slots_size(unsigned int slots)
 }
 
 /**
+ * tapxfer_slots_memory - the memory that a packet takes
+ * @ptr: what a slot has
+ *
+ * Return: bytes.
+ */
+unsigned int tapxfer_slots_memory(void *ptr)
+{
+	if (tun_is_xdp_frame(ptr))
+		return tun_ptr_to_xdp(ptr)->frame_sz;
+	return ((struct sk_buff *)ptr)->truesize;
+}
+
+/**
  * tapxfer_slots_finish_batch - have no slots that look like packets and are none
  * @ring: the ring
  *
@@ -150,29 +164,24 @@ void **tapxfer_slots_swap(struct ptr_ring *ring, void **queue, unsigned int size
 }
 
 /**
- * tapxfer_slots_drop_newest - free the newest packets of a ring
- * @ring: a ring that is not parked, and whose array is replaced next: the
- *	producer's index is not that of the rest
- * @keep: so many of the oldest stay
+ * tapxfer_slots_free - free packets in an array that is no ring's any more
+ * @queue: the array
+ * @size: its slots
+ * @from: the first packet's slot
+ * @n: packets
  *
- * Context: under the ring's locks.
- * Return: how many were freed.
+ * Never under a ring's locks: what comes of a page pool lets softirqs run when it
+ * goes back there, interrupts enabled or not, and the driver produces in these.
+ *
+ * Context: process.
  */
-unsigned int tapxfer_slots_drop_newest(struct ptr_ring *ring, unsigned int keep)
+void tapxfer_slots_free(void **queue, unsigned int size, unsigned int from,
+			unsigned int n)
 {
-	unsigned int n = 0;
-	int i;
-
-	tapxfer_slots_finish_batch(ring);
-	if (keep >= ring->size)
-		return 0;
-	i = (ring->consumer_head + keep) % ring->size;
-	while (ring->queue[i] && keep + n < ring->size) {
-		tun_ptr_free(ring->queue[i]);
-		ring->queue[i] = NULL;
-		n++;
-		if (++i >= ring->size)
-			i = 0;
+	while (n--) {
+		tun_ptr_free(queue[from]);
+		if (++from >= size)
+			from = 0;
+		cond_resched();
 	}
-	return n;
 }
