@@ -99,6 +99,7 @@ struct tapxfer_handover *tapxfer_handover_alloc(unsigned int nqueues)
 	INIT_DELAYED_WORK(&ho->ho_deadline_work, tapxfer_deadline);
 	INIT_DELAYED_WORK(&ho->ho_drain_work, tapxfer_drain);
 	INIT_WORK(&ho->ho_claimant_work, tapxfer_claimant_work);
+	INIT_WORK(&ho->ho_look_work, tapxfer_look_work);
 	get_random_bytes(ho->ho_token, sizeof(ho->ho_token));
 	ho->ho_nqueues = nqueues;
 	ho->ho_busy = true;

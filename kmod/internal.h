@@ -161,6 +161,7 @@ struct tapxfer_ring {
  * @q_batches: the batches that they came in, under @q_send_lock
  * @q_drain_until: jiffies, how long the ring keeps its room after the end
  * @q_given_up: it keeps it no longer
+ * @q_unseen: packets have come that nobody could look at
  */
 struct tapxfer_queue {
 	struct rhash_head	q_node;
@@ -188,6 +189,7 @@ struct tapxfer_queue {
 	struct list_head	q_batches;
 	unsigned long		q_drain_until;
 	bool			q_given_up;
+	bool			q_unseen;
 };
 
 /**
@@ -319,6 +321,7 @@ struct tapxfer_seen {
  * @ho_deadline_work: aborts at the deadline
  * @ho_drain_work: shrinks the rings after the end, then lets go
  * @ho_claimant_work: looks whether the claimant is gone
+ * @ho_look_work: looks at packets that could not be looked at when they came
  * @ho_fence: TAPXFER_FENCE_*; written under @ho_lock, read by anyone
  * @ho_lock: protects the fields below
  * @ho_state: where the handover stands; 0 while it is being prepared
@@ -365,6 +368,7 @@ struct tapxfer_handover {
 	struct delayed_work	ho_deadline_work;
 	struct delayed_work	ho_drain_work;
 	struct work_struct	ho_claimant_work;
+	struct work_struct	ho_look_work;
 	unsigned long		ho_fence;
 
 	struct mutex		ho_lock;	/* protects the fields below */
@@ -658,6 +662,7 @@ void tapxfer_queue_park(struct tapxfer_queue *q);
 void tapxfer_queue_fold(struct tapxfer_queue *q);
 void tapxfer_queue_unpark(struct tapxfer_queue *q);
 void tapxfer_queue_sample(struct tapxfer_queue *q);
+void tapxfer_look_work(struct work_struct *work);
 void tapxfer_queue_unbatch(struct tapxfer_queue *q);
 void tapxfer_queue_close(struct tapxfer_queue *q);
 void tapxfer_queue_open(struct tapxfer_queue *q);
@@ -694,7 +699,8 @@ int tapxfer_ring_check(struct tapxfer_ring *r);
 void tapxfer_ring_park(struct tapxfer_ring *r);
 void tapxfer_ring_fold(struct tapxfer_ring *r);
 void tapxfer_ring_unpark(struct tapxfer_ring *r);
-bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit);
+bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit,
+		       bool *again);
 enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r);
 unsigned int tapxfer_ring_held(const struct tapxfer_ring *r,
 			       unsigned int *put_back);

@@ -37,7 +37,8 @@
  * What has come is in memory, so it is charged in any case. The accounts may so
  * be overshot by what producers put into a ring between the driver's putting it
  * there and the look at it: a packet a CPU that is just sending, or an XDP
- * redirect's batch; by a first packet a queue, since an empty ring is not closed;
+ * redirect's batch, or, while others contend for the ring's lock, what comes until
+ * a worker has its turn; by a first packet a queue, since an empty ring is not closed;
  * by what was in the rings when they were parked, and by the 64 packets a queue
  * that a vhost backend may give back.
  *

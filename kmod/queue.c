@@ -13,6 +13,43 @@ static void queue_full(struct tapxfer_queue *q, enum tapxfer_limit limit)
 		trace_tapxfer_full(q, limit);
 }
 
+/* A look could not be had: somebody who can wait has it. */
+static void queue_look_later(struct tapxfer_queue *q)
+{
+	struct tapxfer_handover *ho = q->q_ho;
+
+	if (!kref_get_unless_zero(&ho->ho_ref))
+		return;
+	WRITE_ONCE(q->q_unseen, true);
+	if (!queue_work(tapxfer_wq, &ho->ho_look_work))
+		tapxfer_handover_put(ho);
+}
+
+/**
+ * tapxfer_look_work - have the looks that could not be had when packets came
+ * @work: ho_look_work, which owns a reference
+ */
+void tapxfer_look_work(struct work_struct *work)
+{
+	struct tapxfer_handover *ho = container_of(work, struct tapxfer_handover,
+						   ho_look_work);
+	unsigned int i, n;
+
+	mutex_lock(&ho->ho_lock);
+	n = tapxfer_is_live(ho) ? ho->ho_nqueues : 0;
+	for (i = 0; i < n; i++) {
+		struct tapxfer_queue *q = &ho->ho_queues[i];
+
+		if (!READ_ONCE(q->q_unseen))
+			continue;
+		/* What comes from here on and is not seen says so anew. */
+		smp_store_mb(q->q_unseen, false);
+		tapxfer_queue_sample(q);
+	}
+	mutex_unlock(&ho->ho_lock);
+	tapxfer_handover_put(ho);
+}
+
 /*
  * Stands in for sk_data_ready while readers must not be woken. The driver calls
  * it when it has put a packet into the ring, or some of an XDP redirect; it is in
@@ -23,13 +60,15 @@ static void held_data_ready(struct sock *sk)
 	void (*ready)(struct sock *sk);
 	enum tapxfer_limit limit;
 	struct tapxfer_queue *q;
-	bool parked = false;
+	bool parked = false, again;
 
 	rcu_read_lock();
 	q = tapxfer_fence_find(sk->sk_socket->file);
 	if (q) {
-		parked = tapxfer_ring_look(&q->q_ring, &limit);
+		parked = tapxfer_ring_look(&q->q_ring, &limit, &again);
 		queue_full(q, limit);
+		if (again)
+			queue_look_later(q);
 	}
 	rcu_read_unlock();
 	if (parked)

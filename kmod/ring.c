@@ -51,7 +51,8 @@
  * A look walks over slots, and must not meet a consumer there. A parked ring has
  * none, but for those past the fence (see ring_is_astray()), so it takes both
  * locks; consumer_lock, which readers take with softirqs enabled, by trying. A
- * look that did not get it leaves its packets to the next one.
+ * look that did not get it leaves its packets to the next one, and to a worker,
+ * who can wait: those who poll can keep the lock taken for as long as they like.
  *
  * Unhappy paths: a hold below the number of packets present is refused before
  * anything moved. A parked ring must be unparked before the driver purges it,
@@ -158,18 +159,24 @@ static enum tapxfer_limit ring_look(struct tapxfer_ring *r)
  * tapxfer_ring_look - have a look at what came into a parked ring
  * @r: a ring
  * @limit: what has closed the ring now, if anything has
+ * @again: there was no look: somebody has to call tapxfer_ring_sample()
  *
  * Context: any in which the driver produces; RCU keeps the handover.
  * Return: whether the ring is parked.
  */
-bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit)
+bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit,
+		       bool *again)
 {
 	unsigned long flags;
 	bool parked;
 
 	*limit = TAPXFER_LIMIT_NONE;
-	if (!spin_trylock_irqsave(&r->r_ring->consumer_lock, flags))
-		return READ_ONCE(r->r_parked);
+	*again = false;
+	if (!spin_trylock_irqsave(&r->r_ring->consumer_lock, flags)) {
+		parked = READ_ONCE(r->r_parked);
+		*again = parked;
+		return parked;
+	}
 	spin_lock(&r->r_ring->producer_lock);
 	parked = r->r_parked;
 	if (parked)
