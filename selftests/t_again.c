@@ -31,10 +31,7 @@ FIXTURE_TEARDOWN(again)
 	tap_close(&self->tap);
 }
 
-/*
- * A hold below the tx queue length leaves smaller rings, which grow again as soon
- * as the handover has ended: while the next one is being prepared.
- */
+/* Each is prepared, with an array of its rings' size, while the one before drains. */
 TEST_F_TIMEOUT(again, small_holds, 100)
 {
 	struct xfer *x = &self->x;

@@ -67,31 +67,38 @@ static long do_thaw(void *arg)
 	return xfer_thaw_shared(arg);
 }
 
-#define FREEZE(deadline) do { \
+#define BEGIN(deadline) do { \
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0, \
 				deadline)); \
 	self->second.id = self->x.id; \
 	self->second.token = self->x.token; \
+} while (0)
+
+#define FREEZE(deadline) do { \
+	BEGIN(deadline); \
 	ASSERT_EQ(0, sender_send(&self->s, HELD)); \
+} while (0)
+
+/* All but the last one */
+#define DETACH(fds, on) do { \
+	int q_; \
+	for (q_ = 0; q_ < QUEUES - 1; q_++) \
+		ASSERT_EQ(0, tap_detach((fds)[q_], on)); \
 } while (0)
 
 /* To a target that is ready and has detached all but one: an abort has to do. */
 #define READY() do { \
-	int q_; \
 	FREEZE(0); \
 	ASSERT_EQ(0, agent_call(&self->target, &self->x, agent_claim, 0, 0)); \
 	ASSERT_EQ(0, agent_call(&self->target, &self->x, agent_ready, \
 				TAPXFER_THAW_SHARED, 0)); \
-	for (q_ = 0; q_ < QUEUES - 1; q_++) \
-		ASSERT_EQ(0, tap_detach(self->tap.fds[q_], true)); \
+	DETACH(self->tap.fds, true); \
 } while (0)
 
 /* A claim in this process, whose thaw has to do as much. */
 #define CLAIM(claimed) do { \
-	int q_; \
 	ASSERT_EQ(0, xfer_claim(&self->x, claimed)); \
-	for (q_ = 0; q_ < QUEUES - 1; q_++) \
-		ASSERT_EQ(0, tap_detach((claimed)->fds[q_], true)); \
+	DETACH((claimed)->fds, true); \
 } while (0)
 
 #define EXPECT_ALL() do { \
@@ -224,7 +231,7 @@ TEST_F_TIMEOUT(moving, a_thaw_that_the_deadline_ends_keeps_what_is_held, 120)
 	struct waiter thaw = {
 		.op = WAITER_CALL, .fn = do_thaw, .arg = &self->x,
 	};
-	int q, tries, left, ended = 0;
+	int tries, left, ended = 0;
 	struct tap claimed = {};
 
 	for (tries = 0; !ended && tries < TRIES; tries++) {
@@ -246,8 +253,8 @@ TEST_F_TIMEOUT(moving, a_thaw_that_the_deadline_ends_keeps_what_is_held, 120)
 			EXPECT_ATTACHED();
 		}
 		EXPECT_ALL();
-		for (q = 0; !thaw.ret && q < QUEUES - 1; q++)
-			ASSERT_EQ(0, tap_detach(self->tap.fds[q], false));
+		if (!thaw.ret)
+			DETACH(self->tap.fds, false);
 		self->x.id = 0;
 		tap_close(&claimed);
 	}
@@ -259,6 +266,7 @@ struct staller {
 	struct genl g;
 	struct xfer *x;
 	struct stall stall;
+	struct waiter thaw;
 };
 
 static long do_thaw_stalling(void *arg)
@@ -272,6 +280,65 @@ static long do_thaw_stalling(void *arg)
 	return genl_talk(&s->g);
 }
 
+/* Let it go on; what it was about to read there is an attached queue's. */
+static int stall_ends(struct staller *s)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_ATTACH_QUEUE };
+
+	return stall_release(&s->stall, &ifr, sizeof(ifr));
+}
+
+/* The same, and stall it once more, @us later: as thaw_stalls(). */
+static int thaw_stalls_again(struct staller *s, unsigned int us)
+{
+	int err = stall_ends(s);
+
+	if (err)
+		return err;
+	usleep(us);
+	if (madvise(s->stall.page, s->stall.size, MADV_DONTNEED))
+		return -errno;
+	return stall_wait(&s->stall, scaled_ms(1000));
+}
+
+/*
+ * Begin a thaw of a claimed handover, which stalls somewhere, @us later than it
+ * has begun: 1, 0 when it was done before that, or -errno.
+ */
+static int thaw_stalls(struct staller *s, struct xfer *x, unsigned int us)
+{
+	int err;
+
+	s->x = x;
+	s->thaw.op = WAITER_CALL;
+	s->thaw.fn = do_thaw_stalling;
+	s->thaw.arg = s;
+	err = stall_open(&s->stall);
+	if (err)
+		return err;
+	/* while the request is looked at; then behind that */
+	if (waiter_go(&s->thaw) || !stall_wait(&s->stall, SOON_MS))
+		return -ETIMEDOUT;
+	return thaw_stalls_again(s, us);
+}
+
+static bool thaw_goes_on(struct staller *s)
+{
+	bool done;
+
+	stall_ends(s);
+	done = waiter_wait(&s->thaw, SOON_MS);
+	stall_close(&s->stall);
+	return done;
+}
+
+#define ATTACH_ALL() do { \
+	int q_; \
+	for (q_ = 0; q_ < QUEUES; q_++) \
+		if (tap_is_detached(self->tap.fds[q_])) \
+			ASSERT_EQ(0, tap_detach(self->tap.fds[q_], false)); \
+} while (0)
+
 /*
  * A setter of the claimant's waits while the record is being applied. Who applies it
  * may stall in its own memory: the setter waits no longer than the handover lives.
@@ -279,31 +346,19 @@ static long do_thaw_stalling(void *arg)
 TEST_F_TIMEOUT(moving, a_setter_waits_for_a_thaw_but_not_past_the_end, 120)
 {
 	struct waiter setter = { .op = WAITER_IOCTL, .request = TUNSETVNETLE };
-	struct staller s = { .x = &self->x };
-	struct waiter thaw = {
-		.op = WAITER_CALL, .fn = do_thaw_stalling, .arg = &s,
-	};
-	uint8_t zeroes[TAPXFER_SCRATCH_LEN] = {};
 	struct tap claimed = {};
+	int tries, stalls, le = 1;
+	struct staller s = {};
 	bool met = false;
-	int tries, q, le = 1;
 
 	setter.buf = &le;
 	ASSERT_EQ(0, genl_open(&s.g));
 	for (tries = 0; !met && tries < TRIES; tries++) {
-		ASSERT_EQ(0, stall_open(&s.stall));
-		ASSERT_EQ(0, xfer_begin(&self->x, &self->tap,
-					TAPXFER_STATE_FROZEN, 0, 0));
-		self->second.id = self->x.id;
-		self->second.token = self->x.token;
+		BEGIN(0);
 		CLAIM(&claimed);
-		ASSERT_EQ(0, waiter_go(&thaw));
-		/* while the request is looked at; then somewhere behind that */
-		ASSERT_TRUE(stall_wait(&s.stall, SOON_MS));
-		ASSERT_EQ(0, stall_release(&s.stall, zeroes, sizeof(zeroes)));
-		usleep(3000 * tries);
-		ASSERT_EQ(0, madvise(s.stall.page, s.stall.size, MADV_DONTNEED));
-		if (stall_wait(&s.stall, scaled_ms(1000))) {
+		stalls = thaw_stalls(&s, &self->x, 3000 * tries);
+		ASSERT_LE(0, stalls);
+		if (stalls) {
 			setter.fd = claimed.fds[0];
 			ASSERT_EQ(0, waiter_go(&setter));
 			met = !waiter_wait(&setter, scaled_ms(200));
@@ -315,17 +370,15 @@ TEST_F_TIMEOUT(moving, a_setter_waits_for_a_thaw_but_not_past_the_end, 120)
 			EXPECT_TRUE(wait_until(!waiter_sleeps(&setter),
 					       SOON_MS));
 		}
-		stall_release(&s.stall, zeroes, sizeof(zeroes));
-		ASSERT_TRUE(waiter_wait(&thaw, SOON_MS));
-		EXPECT_EQ(met ? -ECANCELED : 0, thaw.ret)
+		ASSERT_TRUE(thaw_goes_on(&s));
+		EXPECT_EQ(met ? -ECANCELED : 0, s.thaw.ret)
 			TH_LOG("%s", s.g.msg);
 		if (met)
 			ASSERT_TRUE(waiter_wait(&setter, SOON_MS));
 		self->x.id = 0;
-		for (q = 0; !met && q < QUEUES - 1; q++)
-			ASSERT_EQ(0, tap_detach(self->tap.fds[q], false));
+		if (!met)
+			ATTACH_ALL();
 		tap_close(&claimed);
-		stall_close(&s.stall);
 	}
 	ASSERT_TRUE(met);
 	EXPECT_EQ(0, setter.ret);
@@ -333,6 +386,85 @@ TEST_F_TIMEOUT(moving, a_setter_waits_for_a_thaw_but_not_past_the_end, 120)
 	ASSERT_EQ(0, ioctl(self->tap.fds[0], TUNGETVNETLE, &le));
 	EXPECT_EQ(1, le);
 	EXPECT_ATTACHED();
+	genl_close(&s.g);
+}
+
+static int num_attached(const struct tap *tap)
+{
+	int q, n = 0;
+
+	for (q = 0; q < tap->n; q++)
+		n += !tap_is_detached(tap->fds[q]);
+	return n;
+}
+
+/*
+ * A thaw stalls until its handover has ended, and the device's next one is frozen:
+ * what it has to put back is not the next one's affair.
+ */
+TEST_F_TIMEOUT(moving, a_thaw_that_stalls_leaves_the_next_handover_alone, 120)
+{
+	struct ifreq ifr;
+	struct waiter asks = {
+		.op = WAITER_IOCTL, .request = TUNGETIFF, .buf = &ifr,
+	};
+	struct tap claimed = {}, other;
+	int tries, n, now, attached = 0;
+	bool stalls, asked, unlocked;
+	struct staller s = {};
+
+	ASSERT_EQ(0, genl_open(&s.g));
+	ASSERT_EQ(0, tap_open(&other, "tap1", 1, TAP_VM));
+	asks.fd = other.fds[0];
+	for (tries = 0; !attached && tries < TRIES; tries++) {
+		DETACH(self->tap.fds, true);
+		BEGIN(0);
+		ASSERT_EQ(0, xfer_claim(&self->x, &claimed));
+		DETACH(claimed.fds, false);
+		stalls = thaw_stalls(&s, &self->x, 2000 * (tries + 1)) == 1;
+		/* not with rtnl, which nobody else would get */
+		asked = unlocked = false;
+		for (n = 0; stalls && !unlocked && n < 100; n++) {
+			bool anew = !asked;
+
+			if (anew)
+				ASSERT_EQ(0, waiter_go(&asks));
+			asked = !waiter_wait(&asks, scaled_ms(20));
+			unlocked = anew && !asked;
+			if (asked)
+				stalls = thaw_stalls_again(&s, 50) == 1;
+		}
+		if (!unlocked) {
+			ASSERT_TRUE(thaw_goes_on(&s));
+			if (asked)
+				ASSERT_TRUE(waiter_wait(&asks, SOON_MS));
+		} else {
+			ASSERT_EQ(0, xfer_abort(&self->second));
+			ASSERT_EQ(0, xfer_begin(&self->second, &self->tap,
+						TAPXFER_STATE_FROZEN, 0, 0));
+			attached = num_attached(&self->tap);
+			ASSERT_TRUE(thaw_goes_on(&s));
+			/* or it had not got further than the request */
+			EXPECT_TRUE(s.thaw.ret == -ECANCELED ||
+				    (s.thaw.ret == -ENOENT && attached == 1));
+			/* what was in the driver by then gets through */
+			now = num_attached(&self->tap);
+			EXPECT_TRUE(now == attached || now == attached + 1)
+				TH_LOG("%d attached, now %d", attached, now);
+			ASSERT_EQ(0, xfer_get(&self->second));
+			EXPECT_EQ(now != attached,
+				  !!xfer_u64(&self->second,
+					     TAPXFER_A_HANDOVER_VIOLATED));
+			ASSERT_EQ(0, xfer_abort(&self->second));
+			/* one is, whoever stalls */
+			attached--;
+		}
+		self->x.id = 0;
+		ATTACH_ALL();
+		tap_close(&claimed);
+	}
+	ASSERT_LT(0, attached);
+	tap_close(&other);
 	genl_close(&s.g);
 }
 

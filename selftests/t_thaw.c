@@ -173,6 +173,28 @@ FIXTURE_TEARDOWN(thaw)
 	COMMON_TEARDOWN();
 }
 
+/* Not only when it has drained: what comes right after the end has room, too. */
+TEST_F(thaw, a_small_hold_leaves_a_ring_of_the_devices_length)
+{
+	int flow_of[TAP_MAX], i, n;
+
+	ASSERT_EQ(0, flows_learn(&self->s, &self->tap, &self->t, flow_of));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, xfer_begin(&self->x, &self->tap,
+					TAPXFER_STATE_FROZEN, 8, 0));
+		/* none, some, and so many that it is full */
+		for (n = 0; n < 4 * i; n++)
+			ASSERT_EQ(0, sender_send_flow(&self->s, flow_of[0]));
+		ASSERT_EQ(0, xfer_abort(&self->x));
+		for (; n < TAP_RING; n++)
+			ASSERT_EQ(0, sender_send_flow(&self->s, flow_of[0]));
+		EXPECT_EQ(0, self->s.dropped);
+		EXPECT_EQ(TAP_RING, tap_read_all(&self->tap, &self->t));
+	}
+	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
+	EXPECT_EQ(0, self->t.dup + self->t.reordered);
+}
+
 /* A ring that shrinks before what it holds fits would lose some. */
 TEST_F(thaw, shrinks_a_ring_when_its_reader_has_caught_up)
 {
@@ -206,6 +228,52 @@ TEST_F(thaw, shrinks_a_ring_when_its_reader_has_caught_up)
 	for (i = 0; i < TAP_RING + 1; i++)
 		ASSERT_EQ(0, sender_send_flow(&self->s, flow_of[0]));
 	EXPECT_LT(0, self->s.dropped);
+}
+
+/*
+ * Another handover of the device that ends before its hold has nothing to bring
+ * back, and does not know what is left of the first one.
+ */
+TEST_F_TIMEOUT(thaw, goes_on_draining_when_the_next_one_is_only_prepared, 120)
+{
+	const uint32_t held = 2 * TAP_RING;
+	int flow_of[TAP_MAX];
+	struct xfer next;
+	uint32_t i;
+
+	ASSERT_EQ(0, xfer_open(&next));
+	ASSERT_EQ(0, flows_learn(&self->s, &self->tap, &self->t, flow_of));
+	FREEZE(0);
+	for (i = 0; i < held; i++)
+		ASSERT_EQ(0, sender_send_flow(&self->s, flow_of[0]));
+	ASSERT_EQ(0, xfer_finish(&self->x));
+
+	ASSERT_EQ(0, xfer_begin(&next, &self->tap, TAPXFER_STATE_PREPARED, 1, 0));
+	usleep(scaled_ms(100) * 1000);
+	EXPECT_EQ(TAPXFER_STATE_DRAINING, xfer_state(&self->x));
+	ASSERT_EQ(0, xfer_abort(&next));
+	/* that one has gone, this one stays, also when nobody has read for long */
+	EXPECT_TRUE(wait_until(xfer_state(&next) == -ENOENT, SOON_MS));
+	usleep(7 * 1000 * 1000);
+	EXPECT_EQ(TAPXFER_STATE_DRAINING, xfer_state(&self->x));
+	EXPECT_EQ(held, tap_read_all(&self->tap, &self->t));
+	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
+	EXPECT_TRUE(unused());
+
+	/* and one that holds takes over */
+	FREEZE(0);
+	for (i = 0; i < held; i++)
+		ASSERT_EQ(0, sender_send_flow(&self->s, flow_of[0]));
+	ASSERT_EQ(0, xfer_finish(&self->x));
+	ASSERT_EQ(0, xfer_begin(&next, &self->tap, TAPXFER_STATE_HOLDING, 0, 0));
+	EXPECT_TRUE(wait_until(xfer_state(&self->x) == -ENOENT, SOON_MS));
+	ASSERT_EQ(0, xfer_abort(&next));
+	EXPECT_EQ(TAPXFER_STATE_DRAINING, xfer_state(&next));
+	EXPECT_EQ(held, tap_read_all(&self->tap, &self->t));
+	EXPECT_EQ(0, tally_lost(&self->t, self->s.seq));
+	EXPECT_EQ(0, self->t.dup + self->t.reordered);
+	next.id = 0;
+	xfer_close(&next);
 }
 
 /* What the device has dropped and the sender was not told of */

@@ -33,6 +33,17 @@ int matrix_complain(const char *file, int line, const char *what,
 
 /* -- traffic ------------------------------------------------------------- */
 
+/*
+ * Whether there is so much that a ring of the device's length, which is what a
+ * target has that has not read for five seconds, might have no room for more: that
+ * is dropped, and the sender not told.
+ */
+static bool is_unread(struct matrix *m)
+{
+	return load(&m->at) == TAPXFER_STATE_DRAINING &&
+	       m->s.seq - m->s.dropped > load(&m->g->rx.got) + HELD;
+}
+
 static void *send_run(void *arg)
 {
 	struct matrix *m = arg;
@@ -40,7 +51,7 @@ static void *send_run(void *arg)
 	while (!load(&m->stop)) {
 		pthread_mutex_lock(&m->lock);
 		/* A device that is down, or gone, takes none: not counted. */
-		if (!m->paused)
+		if (!m->paused && !is_unread(m))
 			sender_send(&m->s, 4);
 		pthread_mutex_unlock(&m->lock);
 		usleep(1000);

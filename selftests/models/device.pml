@@ -13,9 +13,10 @@
  * it has, and whether that is larger than the device's length.
  *
  * At most one handover of a device is live; no ring is parked twice, or brought
- * back to its length while another handover has parked it; the last one brings
- * it back; and a device that is deleted is let go of by all, its ring unparked
- * before the driver's uninit.
+ * back to its length while another handover has parked it; who was the last to park
+ * it brings it back, who knows and is charged with what it held, and stays until
+ * then; and a device that is deleted is let go of by all, its ring unparked before
+ * the driver's uninit.
  *
  * holds:
  *
@@ -24,6 +25,7 @@
  * refuted: -DENDED_BEFORE_UNPARKED	!parked_by
  * refuted: -DDRAIN_FOR_OTHERS	!parked_by
  * refuted: -DDRAIN_BY_NOBODY	!large || deleted
+ * refuted: -DDRAIN_BY_ONE_THAT_IS_PREPARED	!large || deleted
  * refuted: -DGONE_FORGETS_DRAINING	!dev_refs
  * refuted: -DGONE_AFTER_UNINIT	!parked_by
  */
@@ -36,7 +38,8 @@ bool rtnl;
 mtype state[HANDOVERS] = NEW;
 bool published[HANDOVERS];
 bool has_dev[HANDOVERS];		/* ho_dev */
-byte prepared_at[HANDOVERS];
+byte holding_at[HANDOVERS];
+byte prepared_at[HANDOVERS];		/* no matter, but for a variant */
 byte now;
 
 bool deleted;				/* the device: unregistered */
@@ -44,6 +47,7 @@ byte dev_refs;
 byte hashed_by;				/* the file, in fence_files */
 byte parked_by;				/* the ring */
 bool large;				/* its array */
+byte held_by;				/* what is in it, and who pays for that */
 byte live;
 byte finished;				/* processes that are done */
 
@@ -155,7 +159,10 @@ proctype handover(byte me)
 			:: LIVE(me) ->
 				assert(!parked_by && hashed_by == me + 1);
 				parked_by = me + 1;
+				held_by = me + 1;
 				large = true;
+				now++;
+				holding_at[me] = now;
 				state[me] = HOLDING
 			:: else
 			fi
@@ -180,7 +187,11 @@ proctype handover(byte me)
 #ifndef DRAIN_FOR_OTHERS
 			/* !tapxfer_handover_is_last() */
 			:: published[OTHER] && has_dev[OTHER] &&
+#ifndef DRAIN_BY_ONE_THAT_IS_PREPARED
+			   holding_at[OTHER] > holding_at[me] -> done = true
+#else
 			   prepared_at[OTHER] > prepared_at[me] -> done = true
+#endif
 #endif
 #ifdef DRAIN_BY_NOBODY
 			:: published[OTHER] && has_dev[OTHER] -> done = true
@@ -190,6 +201,7 @@ proctype handover(byte me)
 				/* tapxfer_ring_settle(), when the readers have caught up */
 				if
 				:: assert(!parked_by);
+				   assert(held_by == me + 1 || !large);
 				   large = false;
 				   done = true
 				:: true
@@ -203,6 +215,7 @@ proctype handover(byte me)
 
 	/* tapxfer_handover_unpublish() */
 	LOCK(ho_lock[me]);
+	assert(held_by != me + 1 || !large || deleted);
 	put_dev();
 	UNLOCK(ho_lock[me]);
 	published[me] = false;
