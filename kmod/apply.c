@@ -42,7 +42,8 @@
  * at most, since who moves them may stall in its memory; and an abort does not that
  * is not the last message of its datagram (see tapxfer_request_may_wait()). Who puts
  * queues back later than that may find the device's next handover, and is kept out
- * by its fence as anybody is.
+ * by its fence; but for an ioctl that was in the driver by then, and once that
+ * handover, too, has ended.
  */
 
 /* How long an end waits for who moves queues */
@@ -135,7 +136,7 @@ static int move_ask(bool detach, const struct tapxfer_scratch *scratch)
 	return 0;
 }
 
-static int move_queue(struct tapxfer_queue *q, bool detach,
+static int move_queue(struct tapxfer_queue *q, bool detach, bool back,
 		      const struct tapxfer_scratch *scratch)
 {
 	u32 flags;
@@ -146,9 +147,11 @@ static int move_queue(struct tapxfer_queue *q, bool detach,
 		tapxfer_queue_fold(q);
 		err = tapxfer_fence_tun_ioctl(q->q_file, TUNSETQUEUE,
 					      scratch->addr);
-	} else {
+	} else if (back) {
 		/* It has ended meanwhile: the file may be in the next one. */
-		err = tapxfer_fence_ioctl(q->q_file, TUNSETQUEUE, scratch->addr);
+		err = tapxfer_fence_set(q->q_file, TUNSETQUEUE, scratch->addr);
+	} else {
+		return -ECANCELED;
 	}
 
 	/* With a socket filter the driver says that it attached a queue when it
@@ -179,7 +182,7 @@ static int apply_queue(struct tapxfer_queue *q,
 		return err;
 	if (!apply_go_on(q->q_ho, TAPXFER_SHADOW_QUEUES))
 		return -ECANCELED;
-	return move_queue(q, q->q_shadow_detached, scratch) ?: 1;
+	return move_queue(q, q->q_shadow_detached, false, scratch) ?: 1;
 }
 
 /*
@@ -200,7 +203,7 @@ static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
 
 		if (q->q_moved &&
 		    (move_ask(!q->q_shadow_detached, scratch) ||
-		     move_queue(q, !q->q_shadow_detached, scratch)))
+		     move_queue(q, !q->q_shadow_detached, true, scratch)))
 			undone = false;
 		q->q_moved = false;
 	}

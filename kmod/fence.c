@@ -348,6 +348,21 @@ static long fence_get(struct tapxfer_queue *q, struct file *file,
 	return cmd == TUNGETIFF ? 0 : ioctl(file, cmd, arg);
 }
 
+/* Of who was counted as a writer */
+static long fence_set_entered(struct tapxfer_queue *q, struct file *file,
+			      unsigned int cmd, unsigned long arg,
+			      fence_ioctl_t ioctl)
+{
+	long ret;
+
+	/* The driver's purge would find what a vhost backend gave back. */
+	if (cmd == TUNSETQUEUE)
+		tapxfer_queue_fold(q);
+	ret = ioctl(file, cmd, arg);
+	fence_writer_leave(q);
+	return ret;
+}
+
 static long fence_set(struct tapxfer_queue *q, struct file *file,
 		      unsigned int cmd, unsigned long arg, void __user *argp,
 		      fence_ioctl_t ioctl)
@@ -359,12 +374,7 @@ static long fence_set(struct tapxfer_queue *q, struct file *file,
 		if (ret != -EAGAIN)
 			return ret;
 	}
-	/* The driver's purge would find what a vhost backend gave back. */
-	if (cmd == TUNSETQUEUE)
-		tapxfer_queue_fold(q);
-	ret = ioctl(file, cmd, arg);
-	fence_writer_leave(q);
-	return ret;
+	return fence_set_entered(q, file, cmd, arg, ioctl);
 }
 
 static long fence_do_ioctl(struct file *file, unsigned int cmd,
@@ -609,17 +619,28 @@ long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
 }
 
 /**
- * tapxfer_fence_ioctl - ask as a holder of the file would
- * @file: a tun file, or one of any handover's
+ * tapxfer_fence_set - a setter ioctl of who has no handover any more
+ * @file: a tun file, which may be in another handover by now
  * @cmd: the ioctl
  * @arg: its argument, an address of the caller's where it is an address
  *
- * Context: takes rtnl; may wait for who applies a record.
+ * As of a holder of the file, but never for a claimant's record.
+ *
+ * Context: takes rtnl.
  * Return: what the driver returns; -EBUSY when the file is frozen.
  */
-long tapxfer_fence_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+long tapxfer_fence_set(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	return fence_ioctl(file, cmd, arg);
+	struct tapxfer_queue *q = fence_queue(file);
+	long ret = -EBUSY;
+
+	if (!q)
+		return tapxfer_fence_tun_ioctl(file, cmd, arg);
+	if (fence_writer_enter(q))
+		ret = fence_set_entered(q, file, cmd, arg,
+					fence_tun_fops->unlocked_ioctl);
+	fence_queue_put(q);
+	return ret;
 }
 
 /**

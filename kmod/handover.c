@@ -369,6 +369,47 @@ bool tapxfer_handover_is_last(const struct tapxfer_handover *ho)
 	return last;
 }
 
+/* One that drains, and is charged with packets; with a reference, or NULL. */
+static struct tapxfer_handover *handover_charged(const struct net_device *dev)
+{
+	struct tapxfer_handover *ho, *found = NULL;
+
+	rcu_read_lock();
+	hash_for_each_possible_rcu(handovers_by_dev, ho, ho_dev_node,
+				   (unsigned long)dev) {
+		if (READ_ONCE(ho->ho_dev) == dev &&
+		    READ_ONCE(ho->ho_state) == TAPXFER_STATE_DRAINING &&
+		    atomic64_read(&ho->ho_budget.b_held) &&
+		    kref_get_unless_zero(&ho->ho_ref)) {
+			found = ho;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/**
+ * tapxfer_handover_relieve - whose packets somebody else is about to pay for
+ * @dev: the device whose rings are parked next
+ *
+ * What drains goes when it is looked at the next time; until then the packets would
+ * be charged twice, and a queue closed for that.
+ *
+ * Context: under rtnl, and no ho_lock.
+ */
+void tapxfer_handover_relieve(const struct net_device *dev)
+{
+	struct tapxfer_handover *ho;
+
+	while ((ho = handover_charged(dev))) {
+		mutex_lock(&ho->ho_lock);
+		tapxfer_budget_relieve(&ho->ho_budget);
+		mutex_unlock(&ho->ho_lock);
+		tapxfer_handover_put(ho);
+	}
+}
+
 /**
  * tapxfer_handover_held - how many packets a handover holds, or has held
  * @ho: the handover

@@ -85,6 +85,7 @@ struct tapxfer_budget {
  * @r_spare: array to park the ring into, then the one that was there before
  * @r_array: the array that it was parked into
  * @r_hold: packets that the parked ring takes
+ * @r_len: the device's tx queue length when this was got ready
  * @r_slots: packets that the spare array has room for
  * @r_pending: packets that were in the ring at the park
  * @r_held: packets that were in it at the unpark
@@ -113,6 +114,7 @@ struct tapxfer_ring {
 	void			**r_spare;
 	void			**r_array;
 	unsigned int		r_hold;
+	unsigned int		r_len;
 	unsigned int		r_slots;
 	unsigned int		r_pending;
 	unsigned int		r_held;
@@ -544,6 +546,7 @@ u64 tapxfer_handover_held(const struct tapxfer_handover *ho);
 u64 tapxfer_handover_delivered(const struct tapxfer_handover *ho);
 unsigned int tapxfer_handover_pins(const struct tapxfer_queue *q);
 bool tapxfer_handover_is_last(const struct tapxfer_handover *ho);
+void tapxfer_handover_relieve(const struct net_device *dev);
 void tapxfer_handover_put(struct tapxfer_handover *ho);
 int tapxfer_handover_begin(struct tapxfer_handover *ho, unsigned long states,
 			   unsigned long scratch,
@@ -723,6 +726,7 @@ int tapxfer_budget_reserve(struct tapxfer_budget *b, u64 packets, u64 bytes,
 			   struct netlink_ext_ack *extack);
 enum tapxfer_limit tapxfer_budget_charge(struct tapxfer_budget *b,
 					 u64 *charged, u64 bytes);
+void tapxfer_budget_relieve(struct tapxfer_budget *b);
 void tapxfer_budget_release(struct tapxfer_budget *b);
 
 /* fence.c */
@@ -749,7 +753,7 @@ void tapxfer_fence_remove(struct tapxfer_queue *q);
 int tapxfer_fence_wait(struct tapxfer_handover *ho, unsigned int timeout_ms);
 void tapxfer_fence_enter(struct tapxfer_pass *pass, struct file *file);
 void tapxfer_fence_leave(struct tapxfer_pass *pass);
-long tapxfer_fence_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+long tapxfer_fence_set(struct file *file, unsigned int cmd, unsigned long arg);
 long tapxfer_fence_tun_ioctl(struct file *file, unsigned int cmd,
 			     unsigned long arg);
 void tapxfer_fence_tun_poll(struct file *file, struct poll_table_struct *wait);

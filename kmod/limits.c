@@ -391,6 +391,23 @@ enum tapxfer_limit tapxfer_budget_charge(struct tapxfer_budget *b,
 }
 
 /**
+ * tapxfer_budget_relieve - give back what the held packets are charged with
+ * @b: a budget whose packets somebody else is charged with from now on
+ *
+ * Context: not while tapxfer_budget_release() is called.
+ */
+void tapxfer_budget_relieve(struct tapxfer_budget *b)
+{
+	s64 bytes = atomic64_xchg(&b->b_held, 0);
+	unsigned int i;
+
+	atomic64_sub(bytes, &b->b_bytes);
+	for (i = 0; i < ARRAY_SIZE(b->b_accounts); i++)
+		if (b->b_accounts[i])
+			atomic64_sub(bytes, &b->b_accounts[i]->a_bytes);
+}
+
+/**
  * tapxfer_budget_release - give back all that a handover has taken
  * @b: a budget that nothing is charged to any more; nothing is done when it was
  *	released before

@@ -247,6 +247,7 @@ int tapxfer_ring_init(struct tapxfer_ring *r, struct ptr_ring *ring,
 	r->r_budget = budget;
 	r->r_ring = ring;
 	r->r_hold = hold;
+	r->r_len = len;
 	r->r_slots = slots;
 	return 0;
 }
@@ -400,16 +401,18 @@ static unsigned int ring_take_reserve(struct tapxfer_ring *r, void **to,
 	return n;
 }
 
-/* A hold may be less than the device's length: what comes next has that room. */
+/* A hold may be less than the device's length: what comes next has that room. Where
+ * something was given back it has it when the ring has drained.
+ */
 static void ring_widen(struct tapxfer_ring *r)
 {
 	struct ptr_ring *ring = r->r_ring;
 
-	if (r->r_slots <= r->r_hold)
+	if (r->r_len <= r->r_hold)
 		return;
 	if (!ring->producer && ring->queue[0])
 		ring->producer = r->r_hold;
-	__ptr_ring_set_size(ring, r->r_slots);
+	__ptr_ring_set_size(ring, r->r_len);
 }
 
 /**

@@ -13,6 +13,9 @@
  * slot, as long as it has that packet.
  */
 
+/* Before the last held packet, of what no handover has held: a few backends' */
+#define GIVEN_BACK_MAX	(4 * RING_RESERVE)
+
 /**
  * tapxfer_ring_mark - note where the last of the held packets is that are left
  * @r: a ring that is not parked
@@ -28,7 +31,7 @@ void tapxfer_ring_mark(struct tapxfer_ring *r, unsigned int span)
 
 	r->r_array = ring->queue;
 	r->r_size = ring->size;
-	r->r_left = min(span, r->r_held);
+	r->r_left = min(span, r->r_held - r->r_gone);
 	if (!span)
 		return;
 	r->r_last_slot = (ring->consumer_head + span - 1) % ring->size;
@@ -79,7 +82,7 @@ void tapxfer_ring_count_left(struct tapxfer_ring *r)
 		}
 	}
 	/* One slot after the other may have it, if its memory was used anew. */
-	tapxfer_ring_mark(r, span <= r->r_held + RING_RESERVE ? span : 0);
+	tapxfer_ring_mark(r, span <= r->r_held + GIVEN_BACK_MAX ? span : 0);
 }
 
 /**
