@@ -254,6 +254,32 @@ TEST_F(limits, of_user_and_netns_are_kept_and_given_back)
 	}
 }
 
+/* A handover that drains goes some time after the next one has its packets. */
+TEST_F(limits, what_drains_is_not_charged_twice)
+{
+	const uint64_t arrays = 2 * variant->queues *
+				((128 << 10) + sysconf(_SC_PAGESIZE));
+	struct xfer next;
+
+	ASSERT_EQ(0, xfer_open(&next));
+	ASSERT_EQ(0, param_set(&self->param, "user_bytes", arrays + 8 * MIB));
+	HOLD(0);
+	do {
+		SEND(8);
+		ASSERT_EQ(0, xfer_get(&self->x));
+	} while (xfer_u64(&self->x, TAPXFER_A_HANDOVER_HELD_BYTES) < 5 * MIB);
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	self->x.id = 0;
+
+	ASSERT_EQ(0, xfer_begin(&next, &self->tap, TAPXFER_STATE_HOLDING, 0, 0));
+	SEND(8);
+	EXPECT_EQ(0, self->gso.dropped);
+	ASSERT_EQ(0, xfer_abort(&next));
+	EXPECT_EQ(ACCEPTED(), gso_read_all(&self->tap, &self->t));
+	EXPECT_ALL_IN_ORDER();
+	xfer_close(&next);
+}
+
 static const struct {
 	const char *param;
 	uint64_t per_queue;	/* that a hold of 1000 packets takes; 0: 1 */

@@ -399,16 +399,17 @@ static int num_attached(const struct tap *tap)
 }
 
 /*
- * A thaw stalls until its handover has ended, and the device's next one is frozen:
- * what it has to put back is not the next one's affair.
+ * A thaw stalls until its handover has ended, and the device's next one is frozen,
+ * or claimed by the very process: what the thaw has to put back is not its affair.
  */
-TEST_F_TIMEOUT(moving, a_thaw_that_stalls_leaves_the_next_handover_alone, 120)
+static void stall_past_the_next(struct __test_metadata *_metadata,
+				FIXTURE_DATA(moving) *self, bool claim)
 {
 	struct ifreq ifr;
 	struct waiter asks = {
 		.op = WAITER_IOCTL, .request = TUNGETIFF, .buf = &ifr,
 	};
-	struct tap claimed = {}, other;
+	struct tap claimed = {}, next = {}, other;
 	int tries, n, now, attached = 0;
 	bool stalls, asked, unlocked;
 	struct staller s = {};
@@ -442,20 +443,28 @@ TEST_F_TIMEOUT(moving, a_thaw_that_stalls_leaves_the_next_handover_alone, 120)
 			ASSERT_EQ(0, xfer_abort(&self->second));
 			ASSERT_EQ(0, xfer_begin(&self->second, &self->tap,
 						TAPXFER_STATE_FROZEN, 0, 0));
+			if (claim)
+				ASSERT_EQ(0, xfer_claim(&self->second, &next));
 			attached = num_attached(&self->tap);
 			ASSERT_TRUE(thaw_goes_on(&s));
 			/* or it had not got further than the request */
 			EXPECT_TRUE(s.thaw.ret == -ECANCELED ||
 				    (s.thaw.ret == -ENOENT && attached == 1));
-			/* what was in the driver by then gets through */
+			/*
+			 * What was in the driver by then gets through. The
+			 * claimant is told its record.
+			 */
 			now = num_attached(&self->tap);
-			EXPECT_TRUE(now == attached || now == attached + 1)
+			EXPECT_TRUE(now == attached ||
+				    (!claim && now == attached + 1))
 				TH_LOG("%d attached, now %d", attached, now);
 			ASSERT_EQ(0, xfer_get(&self->second));
-			EXPECT_EQ(now != attached,
-				  !!xfer_u64(&self->second,
-					     TAPXFER_A_HANDOVER_VIOLATED));
+			if (!claim)
+				EXPECT_EQ(now != attached,
+					  !!xfer_u64(&self->second,
+						     TAPXFER_A_HANDOVER_VIOLATED));
 			ASSERT_EQ(0, xfer_abort(&self->second));
+			tap_close(&next);
 			/* one is, whoever stalls */
 			attached--;
 		}
@@ -466,6 +475,16 @@ TEST_F_TIMEOUT(moving, a_thaw_that_stalls_leaves_the_next_handover_alone, 120)
 	ASSERT_LT(0, attached);
 	tap_close(&other);
 	genl_close(&s.g);
+}
+
+TEST_F_TIMEOUT(moving, a_thaw_that_stalls_leaves_the_next_handover_alone, 120)
+{
+	stall_past_the_next(_metadata, self, false);
+}
+
+TEST_F_TIMEOUT(moving, a_thaw_that_stalls_leaves_the_next_claim_alone, 120)
+{
+	stall_past_the_next(_metadata, self, true);
 }
 
 TEST_HARNESS_MAIN
