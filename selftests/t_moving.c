@@ -366,7 +366,11 @@ TEST_F_TIMEOUT(moving, a_setter_waits_for_a_thaw_but_not_past_the_end, 120)
 		if (met) {
 			ASSERT_TRUE(waiter_sleeps(&setter));
 			ASSERT_EQ(0, xfer_abort(&self->second));
-			/* or for rtnl, as any setter does, if the thaw has that */
+			/*
+			 * Who was woken for nothing sleeps again by then. It may
+			 * wait for rtnl, as any setter, if the thaw has that.
+			 */
+			usleep(scaled_ms(200) * 1000);
 			EXPECT_TRUE(wait_until(!waiter_sleeps(&setter),
 					       SOON_MS));
 		}
