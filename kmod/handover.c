@@ -396,14 +396,15 @@ static struct tapxfer_handover *handover_charged(const struct net_device *dev)
  * What drains goes when it is looked at the next time; until then the packets would
  * be charged twice, and a queue closed for that.
  *
- * Context: under rtnl, and no ho_lock.
+ * Context: under rtnl, and the ho_lock of who parks them, now: nobody else takes
+ * one in another.
  */
 void tapxfer_handover_relieve(const struct net_device *dev)
 {
 	struct tapxfer_handover *ho;
 
 	while ((ho = handover_charged(dev))) {
-		mutex_lock(&ho->ho_lock);
+		mutex_lock_nested(&ho->ho_lock, SINGLE_DEPTH_NESTING);
 		tapxfer_budget_relieve(&ho->ho_budget);
 		mutex_unlock(&ho->ho_lock);
 		tapxfer_handover_put(ho);

@@ -48,16 +48,10 @@ int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack)
 		err = tapxfer_check_queues(ho, extack);
 	if (!err)
 		err = hold_check(ho, extack);
-	mutex_unlock(&ho->ho_lock);
 	if (err)
 		goto out;
 
 	tapxfer_handover_relieve(ho->ho_dev);
-	mutex_lock(&ho->ho_lock);
-	err = tapxfer_handover_check_live(ho, extack);
-	if (err)
-		goto out_unlock;
-
 	ho->ho_tx_dropped = tapxfer_dev_tx_dropped(ho->ho_dev);
 	WRITE_ONCE(ho->ho_fence, ho->ho_fence | TAPXFER_FENCE_READ);
 	for (i = 0; i < ho->ho_nqueues; i++)
@@ -66,9 +60,8 @@ int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack)
 	/* Who drained the rings until now looks for it, without our lock. */
 	WRITE_ONCE(ho->ho_holding_at, ktime_get_ns());
 	tapxfer_event(ho, TAPXFER_EVENT_HOLDING);
-out_unlock:
-	mutex_unlock(&ho->ho_lock);
 out:
+	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return err;
 }
