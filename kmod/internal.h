@@ -2,8 +2,9 @@
 /*
  * What the module's files know of each other.
  *
- * Lock order: rtnl, then a handover's ho_lock, then a queue's q_send_lock or a
- * ring's consumer_lock and producer_lock. The netdev notifiers run under rtnl and
+ * Lock order: rtnl, then a handover's ho_lock (a hold takes, within its own, that of
+ * the device's handover that drains), then a queue's q_send_lock or a ring's
+ * consumer_lock and producer_lock. The netdev notifiers run under rtnl and
  * take ho_lock, so ho_lock is never held across one of tun's ioctls, which take
  * rtnl. Commands on one handover exclude each other by ho_busy, which, unlike a
  * lock, neither the deadline nor an abort has to wait for (see apply.c for the one
