@@ -103,23 +103,29 @@ static bool owner_differs(const struct tapxfer_dev_state *a,
 				    !gid_eq(a->group, b->group));
 }
 
-static bool settings_differ(const struct tapxfer_seen *a,
-			    const struct tapxfer_seen *b)
+/* What a record has as well, of what can be seen without a file */
+static bool record_differs(const struct tapxfer_seen *a,
+			   const struct tapxfer_seen *b)
 {
-	const struct tapxfer_dev_state *s = &a->settings, *t = &b->settings;
-
-	if (owner_differs(s, t))
-		return true;
 	/* A queue that was opened is told apart from one that was attached. */
-	if (a->queues == b->queues && s->num_detached != t->num_detached)
+	if (a->queues == b->queues &&
+	    a->settings.num_detached != b->settings.num_detached)
 		return true;
-	return s->persist != t->persist || s->link_type != t->link_type ||
-	       s->mtu != t->mtu || s->tx_queue_len != t->tx_queue_len ||
-	       s->mac_len != t->mac_len || memcmp(s->mac, t->mac, s->mac_len) ||
-	       a->sndbuf != b->sndbuf;
+	return a->sndbuf != b->sndbuf;
 }
 
-static u32 differs(const struct tapxfer_seen *a, const struct tapxfer_seen *b)
+static bool others_differ(const struct tapxfer_dev_state *s,
+			  const struct tapxfer_dev_state *t)
+{
+	return owner_differs(s, t) ||
+	       s->persist != t->persist || s->link_type != t->link_type ||
+	       s->mtu != t->mtu || s->tx_queue_len != t->tx_queue_len ||
+	       s->mac_len != t->mac_len || memcmp(s->mac, t->mac, s->mac_len);
+}
+
+/* @applying: a record is being applied, which not all notifiers tell of */
+static u32 differs(const struct tapxfer_seen *a, const struct tapxfer_seen *b,
+		   bool applying)
 {
 	u32 bits = 0;
 
@@ -135,7 +141,8 @@ static u32 differs(const struct tapxfer_seen *a, const struct tapxfer_seen *b)
 		bits |= TAPXFER_VIOLATION_XDP;
 	if (a->carrier != b->carrier)
 		bits |= TAPXFER_VIOLATION_CARRIER;
-	if (settings_differ(a, b))
+	if (others_differ(&a->settings, &b->settings) ||
+	    (!applying && record_differs(a, b)))
 		bits |= TAPXFER_VIOLATION_SETTINGS;
 	return bits;
 }
@@ -168,6 +175,18 @@ void tapxfer_violation_name(struct tapxfer_handover *ho, u32 bits)
 	tapxfer_event(ho, TAPXFER_EVENT_VIOLATED);
 }
 
+/* What may be the claimant's doing at this moment */
+static u32 settable(const struct tapxfer_handover *ho)
+{
+	if (ho->ho_state == TAPXFER_STATE_READY)
+		return VIOLATION_SETTABLE;
+	if (ho->ho_setter != current)
+		return 0;
+	/* An abort names what it has not put back. */
+	return ho->ho_aborting ? VIOLATION_SETTABLE :
+				 TAPXFER_VIOLATION_OFFLOADS;
+}
+
 static int look(struct tapxfer_handover *ho)
 {
 	struct tapxfer_dev_state st = {};
@@ -178,14 +197,9 @@ static int look(struct tapxfer_handover *ho)
 	/* It is asked for a whole reply, which does not fail for its size. */
 	err = tapxfer_dev_state(ho->ho_dev, ho->ho_info, &st);
 	see(ho, &now, err ? NULL : &st);
-	bits = differs(&ho->ho_seen, &now);
+	bits = differs(&ho->ho_seen, &now, ho->ho_shadow.s_applying);
 	ho->ho_seen = now;
-	if (ho->ho_setter == current || ho->ho_state == TAPXFER_STATE_READY)
-		bits &= ~VIOLATION_SETTABLE;
-	/* Not all that is applied is told of by a notifier. */
-	if (ho->ho_shadow.s_applying)
-		bits &= ~TAPXFER_VIOLATION_SETTINGS;
-	tapxfer_violation_name(ho, bits);
+	tapxfer_violation_name(ho, bits & ~settable(ho));
 	return err;
 }
 
