@@ -87,7 +87,7 @@ struct tapxfer_budget {
  * @r_array: the array that it was parked into
  * @r_hold: packets that the parked ring takes
  * @r_len: the device's tx queue length when this was got ready
- * @r_slots: packets that the spare array has room for
+ * @r_slots: packets that @r_array has room for, or will have
  * @r_pending: packets that were in the ring at the park
  * @r_held: packets that were in it at the unpark
  * @r_put_back: of these, given back by a vhost backend

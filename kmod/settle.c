@@ -29,6 +29,8 @@ void tapxfer_ring_mark(struct tapxfer_ring *r, unsigned int span)
 {
 	struct ptr_ring *ring = r->r_ring;
 
+	if (r->r_array != ring->queue)
+		r->r_slots = ring->size;
 	r->r_array = ring->queue;
 	r->r_size = ring->size;
 	r->r_left = min(span, r->r_held - r->r_gone);
@@ -117,6 +119,17 @@ bool tapxfer_ring_is_read(struct tapxfer_ring *r)
 	return moved && bytes <= r->r_bytes;
 }
 
+/*
+ * Whether the array has room that the ring does not use: the hold was a small one, but
+ * another handover drained at the prepare. Nobody is charged with that once this one
+ * has gone.
+ */
+static bool ring_is_roomy(const struct tapxfer_ring *r)
+{
+	return r->r_ring->queue == r->r_array &&
+	       (int)r->r_slots > r->r_ring->size;
+}
+
 /**
  * tapxfer_ring_settle - bring an unparked ring back to the device's length
  * @r: the ring
@@ -139,11 +152,11 @@ int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 	void **queue;
 	int n = 0;
 
-	if (ring->size == len)
+	if (ring->size == len && !ring_is_roomy(r))
 		return 0;
 
 	flags = tapxfer_slots_lock(ring);
-	if (ring->size < len) {
+	if (ring->size <= len) {
 		max = len;
 	} else if (dropped) {
 		tapxfer_ring_count_left(r);
@@ -153,7 +166,7 @@ int tapxfer_ring_settle(struct tapxfer_ring *r, unsigned int len,
 		n = tapxfer_slots_copy(ring, NULL, max);
 	}
 	tapxfer_slots_unlock(ring, flags);
-	if (n < 0 || ring->size == keep)
+	if (n < 0 || (ring->size == keep && !ring_is_roomy(r)))
 		return -EAGAIN;
 
 	queue = tapxfer_slots_alloc(keep);
