@@ -239,7 +239,7 @@ u64 tapxfer_dev_tx_dropped(struct net_device *dev)
 /**
  * tapxfer_dev_count_dropped - count packets that were dropped in the driver's place
  * @dev: a tun or tap device
- * @n: how many, to the device's queues
+ * @n: how many, to the device's queues; without memory for the counter they are not
  */
 void tapxfer_dev_count_dropped(struct net_device *dev, unsigned int n)
 {

@@ -702,7 +702,7 @@ bool tapxfer_ring_fits(const struct tapxfer_ring *r);
 int tapxfer_ring_check(struct tapxfer_ring *r);
 void tapxfer_ring_park(struct tapxfer_ring *r);
 void tapxfer_ring_fold(struct tapxfer_ring *r);
-void tapxfer_ring_unpark(struct tapxfer_ring *r);
+unsigned int tapxfer_ring_unpark(struct tapxfer_ring *r);
 bool tapxfer_ring_look(struct tapxfer_ring *r, enum tapxfer_limit *limit,
 		       bool *again);
 enum tapxfer_limit tapxfer_ring_sample(struct tapxfer_ring *r);

@@ -42,7 +42,8 @@
  * by what was in the rings when they were parked, and by the 64 packets a queue
  * that a vhost backend may give back.
  *
- * All is given back when the handover leaves the table: when it has drained.
+ * All is given back when the handover leaves the table: when it has drained. What
+ * its packets take is given back when another one parks the rings, and is charged.
  *
  * The module's parameters bound each account, root's too; a handover that
  * begins, or a packet that comes, goes by what they are then. By default a user

@@ -115,9 +115,12 @@ void tapxfer_queue_fold(struct tapxfer_queue *q)
  */
 void tapxfer_queue_unpark(struct tapxfer_queue *q)
 {
+	unsigned int freed;
+
 	if (!q->q_ring.r_parked)
 		return;
-	tapxfer_ring_unpark(&q->q_ring);
+	freed = tapxfer_ring_unpark(&q->q_ring);
+	tapxfer_dev_count_dropped(q->q_ho->ho_dev, freed);
 	trace_tapxfer_unpark(q);
 	WRITE_ONCE(q->q_sk->sk_data_ready, q->q_data_ready);
 }

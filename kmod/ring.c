@@ -420,16 +420,19 @@ static void ring_widen(struct tapxfer_ring *r)
  * @r: a ring; nothing is done when it is not parked
  *
  * Cannot fail. The ring keeps the larger array, which is a valid ring.
+ *
+ * Return: packets that were freed: of what was given back, behind a consumer past the
+ * fence.
  */
-void tapxfer_ring_unpark(struct tapxfer_ring *r)
+unsigned int tapxfer_ring_unpark(struct tapxfer_ring *r)
 {
 	struct ptr_ring *ring = r->r_ring;
 	void *taken[RING_RESERVE];
+	unsigned int n, freed = 0;
 	unsigned long flags;
-	unsigned int n;
 
 	if (!r->r_parked)
-		return;
+		return 0;
 
 	flags = tapxfer_slots_lock(ring);
 	if (WARN_ON_ONCE(!tapxfer_ring_is_ours(r)))
@@ -438,6 +441,7 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 	while ((n = ring_take_reserve(r, taken, RING_RESERVE))) {
 		tapxfer_slots_unlock(ring, flags);
 		tapxfer_slots_free(taken, RING_RESERVE, 0, n);
+		freed += n;
 		flags = tapxfer_slots_lock(ring);
 	}
 	ring_look(r);
@@ -464,6 +468,7 @@ void tapxfer_ring_unpark(struct tapxfer_ring *r)
 out:
 	WRITE_ONCE(r->r_parked, false);
 	tapxfer_slots_unlock(ring, flags);
+	return freed;
 }
 
 /**
