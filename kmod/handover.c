@@ -362,7 +362,7 @@ bool tapxfer_handover_is_last(const struct tapxfer_handover *ho)
 	hash_for_each_possible_rcu(handovers_by_dev, other, ho_dev_node,
 				   (unsigned long)ho->ho_dev) {
 		if (READ_ONCE(other->ho_dev) == ho->ho_dev &&
-		    READ_ONCE(other->ho_holding_at) > ho->ho_holding_at)
+		    READ_ONCE(other->ho_hold_nr) > ho->ho_hold_nr)
 			last = false;
 	}
 	rcu_read_unlock();

@@ -344,6 +344,7 @@ struct tapxfer_seen {
  * @ho_setter: the task that applies the claimant's settings, or NULL
  * @ho_claimant: thread group that has claimed the files
  * @ho_claimant_wait: in @ho_claimant's queue of pidfd waiters
+ * @ho_hold_nr: of all holds, this was so many
  * @ho_tx_dropped: the device's tx_dropped at the hold
  * @ho_dropped: by how much it has grown by the end, and kept sends dropped
  * @ho_prepared_at: CLOCK_MONOTONIC, ns; so are the next five
@@ -391,6 +392,7 @@ struct tapxfer_handover {
 	const struct task_struct *ho_setter;
 	struct pid		*ho_claimant;
 	wait_queue_entry_t	ho_claimant_wait;
+	u64			ho_hold_nr;
 	u64			ho_tx_dropped;
 	u64			ho_dropped;
 	u64			ho_prepared_at;

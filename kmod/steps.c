@@ -29,6 +29,9 @@ static int hold_check(struct tapxfer_handover *ho,
 	return 0;
 }
 
+/* How many there were; under rtnl */
+static u64 holds;
+
 /**
  * tapxfer_hold - park the rings of a prepared handover
  * @ho: the handover, its command begun
@@ -57,8 +60,9 @@ int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack)
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_queue_park(&ho->ho_queues[i]);
 	ho->ho_state = TAPXFER_STATE_HOLDING;
+	ho->ho_holding_at = ktime_get_ns();
 	/* Who drained the rings until now looks for it, without our lock. */
-	WRITE_ONCE(ho->ho_holding_at, ktime_get_ns());
+	WRITE_ONCE(ho->ho_hold_nr, ++holds);
 	tapxfer_event(ho, TAPXFER_EVENT_HOLDING);
 out:
 	mutex_unlock(&ho->ho_lock);
