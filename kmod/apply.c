@@ -35,19 +35,20 @@
  *
  * When an abort, the deadline or the claimant's exit comes while a record is being
  * applied, what has not been by then is not any more: each step looks, after it has
- * waited for rtnl, which others may keep for long. The ioctl that is in the driver
- * by then gets through. If it detaches a queue the driver purges what is in the
- * ring, and only a parked one looks empty to it: so an abort, or the deadline, lets
- * packets go on when the queues are back where they were. But it waits for a second
- * at most, since who moves them may stall in its memory; and an abort does not that
- * is not the last message of its datagram (see tapxfer_request_may_wait()). Who puts
- * queues back later than that may find the device's next handover, and is kept out
- * by its fence; but for an ioctl that was in the driver by then, and once that
- * handover, too, has ended.
+ * waited for rtnl, which others may keep for long. The ioctl that is on its way to
+ * the driver by then gets through, and might reach it when the device's next handover
+ * is frozen. If it detaches a queue the driver purges what is in the ring, and only a
+ * parked one looks empty to it. So an abort, or the deadline, comes when the driver
+ * has answered, and the queues are back where they were. But it waits for a second
+ * at most, since who asks may stall in its memory; and an abort does not that is not
+ * the last message of its datagram (see tapxfer_request_may_wait()). Who puts queues
+ * back later than that may find the next handover, and is kept out by its fence; but
+ * for an ioctl that was in the driver by then, and once that handover, too, has
+ * ended. A thaw whose last setting is made may yet be the end.
  */
 
-/* How long an end waits for who moves queues */
-#define MOVING_TIME	HZ
+/* How long an end waits for who asks the driver */
+#define ASKING_TIME	HZ
 
 /* Whether the claim, or what shall be restored, is not over. Under ho_lock. */
 static bool apply_is_on(const struct tapxfer_handover *ho)
@@ -57,7 +58,7 @@ static bool apply_is_on(const struct tapxfer_handover *ho)
 
 /*
  * The same of who is about to ask the driver. Whoever ends it from here on sees
- * that @stale may be in force, and waits when it is queues.
+ * that @stale may be in force, and waits, until apply_asked().
  */
 static bool apply_go_on(struct tapxfer_handover *ho, unsigned long stale)
 {
@@ -69,20 +70,19 @@ static bool apply_go_on(struct tapxfer_handover *ho, unsigned long stale)
 	go_on = apply_is_on(ho);
 	if (go_on) {
 		ho->ho_shadow.s_stale |= stale;
-		if (stale & TAPXFER_SHADOW_QUEUES)
-			WRITE_ONCE(ho->ho_shadow.s_moving, true);
+		WRITE_ONCE(ho->ho_shadow.s_asking, true);
 	}
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
 	return go_on;
 }
 
-/* No queue is on its way any more. Under ho_lock. */
-static void apply_moved(struct tapxfer_handover *ho)
+/* Nothing is on its way any more. Under ho_lock. */
+static void apply_asked(struct tapxfer_handover *ho)
 {
-	if (!ho->ho_shadow.s_moving)
+	if (!ho->ho_shadow.s_asking)
 		return;
-	WRITE_ONCE(ho->ho_shadow.s_moving, false);
+	WRITE_ONCE(ho->ho_shadow.s_asking, false);
 	if (ho->ho_shadow.s_stop)
 		wake_up_all(&ho->ho_wait);
 }
@@ -92,7 +92,7 @@ static void apply_moved(struct tapxfer_handover *ho)
  * @ho: the handover, live
  *
  * Context: under ho_lock.
- * Return: whether the end had better come later, since queues are on their way;
+ * Return: whether the end had better come later, since the driver is being asked;
  * false after a second at the latest.
  */
 bool tapxfer_apply_stop(struct tapxfer_handover *ho)
@@ -101,9 +101,9 @@ bool tapxfer_apply_stop(struct tapxfer_handover *ho)
 
 	if (!sh->s_stop) {
 		sh->s_stop = true;
-		sh->s_stop_until = jiffies + MOVING_TIME;
+		sh->s_stop_until = jiffies + ASKING_TIME;
 	}
-	return sh->s_moving && time_before(jiffies, sh->s_stop_until);
+	return sh->s_asking && time_before(jiffies, sh->s_stop_until);
 }
 
 /**
@@ -114,15 +114,15 @@ bool tapxfer_apply_stop(struct tapxfer_handover *ho)
  */
 void tapxfer_apply_stop_wait(struct tapxfer_handover *ho)
 {
-	bool later;
+	long left = 0;
 
 	mutex_lock(&ho->ho_lock);
-	later = tapxfer_is_live(ho) && tapxfer_apply_stop(ho);
+	if (tapxfer_is_live(ho) && tapxfer_apply_stop(ho))
+		left = ho->ho_shadow.s_stop_until - jiffies;
 	mutex_unlock(&ho->ho_lock);
-	if (later)
+	if (left > 0)
 		wait_event_timeout(ho->ho_wait,
-				   !READ_ONCE(ho->ho_shadow.s_moving),
-				   MOVING_TIME);
+				   !READ_ONCE(ho->ho_shadow.s_asking), left);
 }
 
 static int move_ask(bool detach, const struct tapxfer_scratch *scratch)
@@ -210,7 +210,7 @@ static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
 	mutex_lock(&ho->ho_lock);
 	if (undone && !(sh->s_stale & TAPXFER_SHADOW_QUEUES))
 		ho->ho_shadow.s_stale &= ~TAPXFER_SHADOW_QUEUES;
-	apply_moved(ho);
+	apply_asked(ho);
 	mutex_unlock(&ho->ho_lock);
 }
 
@@ -237,9 +237,16 @@ static int apply_queues(struct tapxfer_handover *ho,
 static int apply_ioctl(struct tapxfer_handover *ho, unsigned int cmd,
 		       unsigned long arg)
 {
+	int err;
+
 	if (!apply_go_on(ho, 0))
 		return -ECANCELED;
-	return tapxfer_fence_tun_ioctl(ho->ho_queues[0].q_file, cmd, arg);
+	err = tapxfer_fence_tun_ioctl(ho->ho_queues[0].q_file, cmd, arg);
+
+	mutex_lock(&ho->ho_lock);
+	apply_asked(ho);
+	mutex_unlock(&ho->ho_lock);
+	return err;
 }
 
 static int apply_int(struct tapxfer_handover *ho, unsigned int cmd, int val,
@@ -364,7 +371,7 @@ static bool apply_commit(struct tapxfer_handover *ho,
 	claimed = apply_is_on(ho);
 	if (claimed) {
 		ho->ho_shadow.s_stale |= sh->s_set;
-		apply_moved(ho);
+		apply_asked(ho);
 	}
 	mutex_unlock(&ho->ho_lock);
 	return claimed;
@@ -488,7 +495,7 @@ static int restore_queues(struct tapxfer_handover *ho,
 			break;
 	}
 	mutex_lock(&ho->ho_lock);
-	apply_moved(ho);
+	apply_asked(ho);
 	mutex_unlock(&ho->ho_lock);
 	return first;
 }
@@ -529,6 +536,8 @@ bool tapxfer_apply_restore(struct tapxfer_handover *ho)
 		 */
 		for (i = 0; i < ho->ho_nqueues; i++)
 			tapxfer_queue_restore_sndbuf(&ho->ho_queues[i]);
+		/* This was ours as well. */
+		tapxfer_violation_look(ho);
 	}
 	tapxfer_apply_end(ho);
 	mutex_unlock(&ho->ho_lock);

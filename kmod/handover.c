@@ -43,8 +43,8 @@
  *
  * Unhappy paths. The deadline, an abort, and the device's end come at any time,
  * from other tasks, and do not wait for a command that is under way (but a second
- * at most while it attaches or detaches queues, see apply.c): the command finds the
- * state changed when it takes ho_lock again, undoes what it has in its hands, and
+ * at most while it asks the driver to set something, see apply.c): the command finds
+ * the state changed when it takes ho_lock again, undoes what it has in its hands, and
  * returns ECANCELED. When the device is deleted the rings are unparked before the
  * driver's uninit, whose purge then frees the packets. The source may be killed at
  * any point: the handover has the files. Nobody need be left at all: the deadline

@@ -252,9 +252,9 @@ struct tapxfer_dev_state {
  * @s_set: TAPXFER_SHADOW_*, which of them
  * @s_stale: which may be in force of a claim that was not thawed
  * @s_applying: they are being applied; setters wait
- * @s_moving: queues are being attached or detached; ends wait, see apply.c
+ * @s_asking: the driver is being asked to; ends wait, see apply.c
  * @s_stop: an end is coming: what has not been applied is not any more
- * @s_stop_until: jiffies, when the end comes, whether or not queues are moved
+ * @s_stop_until: jiffies, when the end comes, whether or not it has answered
  * @s_state: only as long as the handover's state is this
  * @s_hdr_sz: TUNSETVNETHDRSZ, bytes
  * @s_le: TUNSETVNETLE
@@ -268,7 +268,7 @@ struct tapxfer_shadow {
 	unsigned long		s_set;
 	unsigned long		s_stale;
 	bool			s_applying;
-	bool			s_moving;
+	bool			s_asking;
 	bool			s_stop;
 	unsigned long		s_stop_until;
 	enum tapxfer_state	s_state;

@@ -118,6 +118,12 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 	err = claimant_go_on(ho, shared, extack);
 	if (err)
 		return err;
+	/* Whoever ends it was kept waiting by the last of the settings. */
+	if (ho->ho_shadow.s_stop) {
+		err = claimant_check(ho, TAPXFER_STATE_CLAIMED, -ECANCELED,
+				     extack);
+		goto out;
+	}
 
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		tapxfer_queue_fold(&ho->ho_queues[i]);
@@ -131,10 +137,11 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 	ho->ho_state = TAPXFER_STATE_READY;
 	ho->ho_ready_at = ktime_get_ns();
 	tapxfer_event(ho, TAPXFER_EVENT_READY);
+out:
 	tapxfer_apply_end(ho);
 	mutex_unlock(&ho->ho_lock);
 	rtnl_unlock();
-	return 0;
+	return err;
 }
 
 /**

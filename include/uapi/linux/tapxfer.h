@@ -64,7 +64,8 @@
  *               claimant exited, while the command was under way
  *   EMFILE      claim: no room for all files in the caller's table; nothing
  *               was claimed
- *   ENOMEM      nothing was changed, try again; never of an abort
+ *   ENOMEM      nothing was changed, try again; of an abort only from netlink,
+ *               without a text: it has not reached the module, send it again
  *   EFAULT      the caller's memory could not be used; ready, thaw: what the
  *               claimant has set is applied in part: try again
  *   EIO         ready, thaw: the driver did not attach or detach a queue, though
@@ -141,7 +142,8 @@ enum tapxfer_feature {
  * @TAPXFER_STATE_READY: its settings are applied and the fence is down, packets
  *   still wait on both sides
  * @TAPXFER_STATE_DRAINING: thawed or aborted, traffic flows; the rings shrink
- *   as soon as what they hold fits the device's tx queue length
+ *   to the device's tx queue length when their readers have caught up, or are
+ *   given up on
  */
 enum tapxfer_state {
 	TAPXFER_STATE_PREPARED = 1,
