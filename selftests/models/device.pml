@@ -6,6 +6,7 @@
  *	prepare		prepare_dev(), prepare_commit()
  *	hold		tapxfer_hold()
  *	finish		handover_end(), by an abort or a thaw, which takes no rtnl
+ *	aborter		an abort by another task, at any time
  *	drain		drain_rings(), and tapxfer_handover_unpublish()
  *	destroyer	the device is deleted: tapxfer_gone() for each handover
  *
@@ -14,8 +15,8 @@
  *
  * At most one handover of a device is live; no ring is parked twice, or brought
  * back to its length while another handover has parked it; who was the last to park
- * it brings it back, who knows and is charged with what it held, and stays until
- * then; and a device that is deleted is let go of by all, its ring unparked before
+ * it brings it back, who knows what it held, and stays until then; that one is
+ * charged with it, and no other; and a device that is deleted is let go of by all, its ring unparked before
  * the driver's uninit.
  *
  * holds:
@@ -26,6 +27,8 @@
  * refuted: -DDRAIN_FOR_OTHERS	!parked_by
  * refuted: -DDRAIN_BY_NOBODY	!large || deleted
  * refuted: -DDRAIN_BY_ONE_THAT_IS_PREPARED	!large || deleted
+ * refuted: -DHOLD_RELIEVES_NOBODY	!charged[1 - me]
+ * refuted: -DRELIEVE_BEFORE_LOCK	charged[me] || !large || !some
  * refuted: -DGONE_FORGETS_DRAINING	!dev_refs
  * refuted: -DGONE_AFTER_UNINIT	!parked_by
  */
@@ -38,7 +41,7 @@ bool rtnl;
 mtype state[HANDOVERS] = NEW;
 bool published[HANDOVERS];
 bool has_dev[HANDOVERS];		/* ho_dev */
-byte holding_at[HANDOVERS];
+byte hold_nr[HANDOVERS];
 byte prepared_at[HANDOVERS];		/* no matter, but for a variant */
 byte now;
 
@@ -47,7 +50,9 @@ byte dev_refs;
 byte hashed_by;				/* the file, in fence_files */
 byte parked_by;				/* the ring */
 bool large;				/* its array */
-byte held_by;				/* what is in it, and who pays for that */
+byte held_by;				/* what is in it */
+bool some;				/* whether there is anything */
+bool charged[HANDOVERS];		/* with that: b_held */
 byte live;
 byte finished;				/* processes that are done */
 
@@ -97,6 +102,18 @@ inline put_dev() {
 }
 
 bool ho_lock[HANDOVERS];
+
+/* tapxfer_handover_relieve() */
+inline relieve() {
+	if
+	:: published[OTHER] && has_dev[OTHER] && state[OTHER] == DRAINING &&
+	   charged[OTHER] ->
+		LOCK(ho_lock[OTHER]);
+		charged[OTHER] = false;
+		UNLOCK(ho_lock[OTHER])
+	:: else
+	fi
+}
 
 proctype handover(byte me)
 {
@@ -153,20 +170,32 @@ proctype handover(byte me)
 		/* tapxfer_hold() */
 		if
 		:: LOCK(rtnl);
+#ifdef RELIEVE_BEFORE_LOCK
+		   relieve();
+#endif
 		   LOCK(ho_lock[me]);
-		   atomic {
-			if
-			:: LIVE(me) ->
+		   if
+		   :: LIVE(me) ->
+#if !defined(HOLD_RELIEVES_NOBODY) && !defined(RELIEVE_BEFORE_LOCK)
+			relieve();
+#endif
+			atomic {
 				assert(!parked_by && hashed_by == me + 1);
+				assert(!large || !charged[OTHER]);
 				parked_by = me + 1;
 				held_by = me + 1;
+				if
+				:: some = true
+				:: some = false
+				fi;
+				charged[me] = some;
 				large = true;
 				now++;
-				holding_at[me] = now;
+				hold_nr[me] = now;
 				state[me] = HOLDING
-			:: else
-			fi
-		   }
+			}
+		   :: else
+		   fi;
 		   UNLOCK(ho_lock[me]);
 		   UNLOCK(rtnl)
 		:: true
@@ -188,7 +217,7 @@ proctype handover(byte me)
 			/* !tapxfer_handover_is_last() */
 			:: published[OTHER] && has_dev[OTHER] &&
 #ifndef DRAIN_BY_ONE_THAT_IS_PREPARED
-			   holding_at[OTHER] > holding_at[me] -> done = true
+			   hold_nr[OTHER] > hold_nr[me] -> done = true
 #else
 			   prepared_at[OTHER] > prepared_at[me] -> done = true
 #endif
@@ -202,6 +231,7 @@ proctype handover(byte me)
 				if
 				:: assert(!parked_by);
 				   assert(held_by == me + 1 || !large);
+				   assert(charged[me] || !large || !some);
 				   large = false;
 				   done = true
 				:: true
@@ -219,6 +249,16 @@ proctype handover(byte me)
 	put_dev();
 	UNLOCK(ho_lock[me]);
 	published[me] = false;
+	/* tapxfer_budget_release() */
+	charged[me] = false;
+	finished++
+}
+
+proctype aborter(byte me)
+{
+	LOCK(ho_lock[me]);
+	finish();
+	UNLOCK(ho_lock[me]);
 	finished++
 }
 
@@ -266,10 +306,11 @@ init {
 
 	atomic {
 		for (i : 0 .. HANDOVERS - 1) {
-			run handover(i)
+			run handover(i);
+			run aborter(i)
 		}
 	}
-	finished == HANDOVERS + 1;
+	finished == 2 * HANDOVERS + 1;
 	assert(!dev_refs && !live && !hashed_by && !parked_by);
 	assert(!large || deleted)
 }

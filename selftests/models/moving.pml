@@ -1,26 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Queues that are attached and detached when the handover ends: kmod/apply.c,
- * steps.c, netlink.c, with tun's TUNSETQUEUE.
+ * Queues that are attached and detached, and settings made, when the handover ends:
+ * kmod/apply.c, steps.c, netlink.c, with tun's TUNSETQUEUE.
  *
  *	mover		a ready or thaw: apply_queues(), apply_commit(),
- *			undo_queues(); or (RESTORE) an abort: restore_queues(),
- *			then as the next
+ *			undo_queues(), apply_device(); or (RESTORE) an abort:
+ *			restore_queues(), apply_device(), then as the next
  *	ender		tapxfer_deadline(), end_and_tell(): an abort
  *	claimant	exits
  *	stack (STACK)	under rtnl: the device's end, tapxfer_gone()
  *
  * The look whether to go on is under ho_lock, the driver's detach is not. That
  * waits for a grace period, then purges what a consumer can see: nothing, while
- * the ring is parked. So the look sets s_moving; and who ends it sets s_stop,
+ * the ring is parked. So the look sets s_asking; and who ends it sets s_stop,
  * waits until the mover has seen that and has put back what it has moved, but for
  * a second at most, and then unparks.
  *
+ * So it is with a setting, which could reach the driver when the next handover of the
+ * device is frozen.
+ *
  * G1, G4: no held packet is purged, unless that second was too short, or the device
- * is gone. The end comes, whoever stalls, and no ring is parked then; nobody waits
- * for the second but for who stalls. A queue that is not where it was is named. If
- * the end was asked for before the commit it is put back, unless that fails: this is
- * all that the commit looks at s_stop for, packets do not need it.
+ * is gone. G3: nor does a setting get to the driver when it has ended. The end
+ * comes, whoever stalls, and no ring is parked then; nobody waits for the second but
+ * for who stalls. A queue that is not where it was is named. If the end was asked for
+ * before the commit it is put back, unless that fails: this is all that the commit
+ * looks at s_stop for, packets do not need it.
  *
  * What is done under ho_lock alone is one step. All rings are parked, and each holds
  * a packet. Of time there is one thing: the second is over only while the mover is
@@ -31,18 +35,21 @@
  * holds: -DRESTORE
  * holds: -DRESTORE -DSTACK
  *
- * refuted: -DEND_DOES_NOT_WAIT	parked || late
- * refuted: -DEND_STOPS_AFTER_IT_WAITED	parked || late
+ * refuted: -DEND_DOES_NOT_WAIT	live || late || gone
+ * refuted: -DEND_STOPS_AFTER_IT_WAITED	live || late || gone
  * refuted: -DEND_WAITS_FOR_EVER	!live
  * refuted: -DLOOK_DOES_NOT_MARK	parked || late
+ * refuted: -DSETTING_DOES_NOT_MARK	live || late || gone
+ * refuted: -DSETTING_DOES_NOT_CLEAR	!s_asking
  * refuted: -DLOOK_IGNORES_STOP	parked || late
  * refuted: -DCOMMIT_IGNORES_STOP	!stopped
  * refuted: -DCLEARED_BY_EACH_MOVE	parked || late
  * refuted: -DCLEARED_BEFORE_UNDO	parked || late
- * refuted: -DMOVED_WAKES_NOBODY	invalid end state
+ * refuted: -DASKED_WAKES_NOBODY	invalid end state
  * refuted: -DUNDONE_IN_ANY_CASE	stale ||
  * refuted: -DSTACK -DGONE_WAITS	!live
- * refuted: -DRESTORE -DEND_DOES_NOT_WAIT	parked || late
+ * refuted: -DRESTORE -DEND_DOES_NOT_WAIT	live || late || gone
+ * refuted: -DRESTORE -DSETTING_DOES_NOT_MARK	live || late || gone
  * refuted: -DRESTORE -DRESTORE_DOES_NOT_CLEAR	!live
  */
 
@@ -54,7 +61,7 @@ bool rtnl;
 bool live = true;
 bool claimed = true;		/* ho_state is s_state */
 bool parked = true;		/* r_parked, of all */
-bool s_moving, s_stop;
+bool s_asking, s_stop;
 bool stale;			/* TAPXFER_SHADOW_QUEUES in s_stale */
 
 /* The device's queues, as they were exported, and as they shall be */
@@ -92,10 +99,10 @@ inline abort() {
 	fi
 }
 
-/* apply_moved() */
-inline moved() {
-	s_moving = false;
-#ifndef MOVED_WAKES_NOBODY
+/* apply_asked() */
+inline asked() {
+	s_asking = false;
+#ifndef ASKED_WAKES_NOBODY
 	asleep[0] = false;
 	asleep[1] = false;
 	asleep[2] = false
@@ -110,21 +117,21 @@ inline set_stop() {
 	}
 }
 
-inline wait_moved(me) {
+inline wait_asked(me) {
 #ifdef END_DOES_NOT_WAIT
 	skip
 #else
 	do
 	:: atomic {
 		if
-		:: !s_moving -> break
-		:: s_moving -> asleep[me] = true
+		:: !s_asking -> break
+		:: s_asking -> asleep[me] = true
 		fi
 	   }
 	   if
 	   :: !asleep[me]
 #ifndef END_WAITS_FOR_EVER
-	   :: atomic { s_moving && stalling -> late = true; asleep[me] = false };
+	   :: atomic { s_asking && stalling -> late = true; asleep[me] = false };
 	      break
 #endif
 	   fi
@@ -135,11 +142,11 @@ inline wait_moved(me) {
 /* tapxfer_deadline(), end_and_tell() */
 inline end_it(me) {
 #ifdef END_STOPS_AFTER_IT_WAITED
-	wait_moved(me);
+	wait_asked(me);
 	set_stop();
 #else
 	set_stop();
-	wait_moved(me);
+	wait_asked(me);
 #endif
 	atomic { abort() }
 }
@@ -200,14 +207,14 @@ inline apply_queue() {
 			ok = LOOK;
 			stale = stale || ok;
 #ifndef LOOK_DOES_NOT_MARK
-			s_moving = s_moving || ok
+			s_asking = s_asking || ok
 #endif
 		   }
 		   if
 		   :: ok ->
 			move_queue(want[i]);
 #ifdef CLEARED_BY_EACH_MOVE
-			atomic { moved() }
+			atomic { asked() }
 #endif
 			d_step {
 				ok = (attached[i] == want[i]);
@@ -216,6 +223,30 @@ inline apply_queue() {
 		   :: else
 		   fi
 		fi
+	fi
+}
+
+/* apply_device(): one for all of them, ok is whether to go on */
+inline apply_setting() {
+	stall();
+	atomic {
+		!rtnl ->
+		ok = IS_ON;
+#ifndef SETTING_DOES_NOT_MARK
+		s_asking = s_asking || ok
+#endif
+	}
+	if
+	:: ok ->
+		stall();
+		LOCK(rtnl);
+		assert(live || late || gone);
+		UNLOCK(rtnl);
+		stall();
+#ifndef SETTING_DOES_NOT_CLEAR
+		atomic { asked() }
+#endif
+	:: else
 	fi
 }
 
@@ -231,7 +262,7 @@ inline restore_queues() {
 	:: i == QUEUES -> break
 	od;
 #ifndef RESTORE_DOES_NOT_CLEAR
-	atomic { moved() }
+	atomic { asked() }
 #endif
 }
 
@@ -241,8 +272,9 @@ proctype mover()
 	byte i;
 
 	restore_queues();
-	/* apply_device(), tapxfer_apply_restore() */
-	stall();
+	apply_setting();
+	failed = failed || !ok;
+	/* tapxfer_apply_restore() */
 	LOCK(rtnl);
 	atomic { stale = stale && !(live && !failed) }
 	UNLOCK(rtnl);
@@ -288,7 +320,7 @@ inline undo_queues() {
 #else
 		stale = stale && helpless;
 #endif
-		moved()
+		asked()
 	}
 }
 
@@ -305,10 +337,10 @@ inline apply_commit() {
 		:: ok ->
 			committed = true;
 			stale = true;
-			moved()
+			asked()
 		:: else
 #ifdef CLEARED_BEFORE_UNDO
-			-> moved()
+			-> asked()
 #endif
 		fi
 	}
@@ -327,11 +359,11 @@ proctype mover()
 	if
 	:: !ok -> undo_queues()
 	:: ok ->
-		/* apply_device(), claimant_go_on() */
-		stall();
+		apply_setting();
+		/* claimant_go_on() */
 		LOCK(rtnl);
 		if
-		:: atomic { STATE -> assert(!s_moving); finish() }
+		:: atomic { STATE && ok -> assert(!s_asking); finish() }
 		/* it has failed; or was ready, and then others end it */
 		:: true
 		fi;
@@ -367,7 +399,7 @@ proctype stack()
 	LOCK(rtnl);
 #ifdef GONE_WAITS
 	set_stop();
-	wait_moved(ENDERS);
+	wait_asked(ENDERS);
 #endif
 	atomic { abort() }
 	/* tun_net_uninit() purges, and frees */
