@@ -166,7 +166,7 @@ char process_state(pid_t pid)
 	return state_of(path);
 }
 
-static char task_state(pid_t tid)
+char task_state(pid_t tid)
 {
 	char path[64];
 

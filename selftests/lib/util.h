@@ -58,6 +58,9 @@ void child_kill(pid_t pid);
 /* As /proc tells it, 'Z' for one whose main thread has exited; 0: none. */
 char process_state(pid_t pid);
 
+/* The same of thread @tid of this process. */
+char task_state(pid_t tid);
+
 /* Whether thread @tid of this process sleeps in system call @nr. */
 bool task_sleeps_in(pid_t tid, long nr);
 /* How often it went to sleep so far, or -1. */
