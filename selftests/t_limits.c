@@ -501,6 +501,39 @@ TEST_F(limits, of_an_unprivileged_user_are_its_own)
 	tap_close(&other);
 }
 
+/* One takes all that there is: the other has an account of its own, and a netns has one. */
+TEST_F(limits, of_a_user_are_no_other_users_but_a_netns_is_all_of_theirs)
+{
+	struct as_nobody other = { .hold = 1000, .bytes = MIB };
+	uint64_t need;
+	struct tap tap;
+	unsigned int i;
+
+	ASSERT_EQ(0, tap_open(&tap, "tap1", variant->queues, TAP_VM));
+	other.tap = &tap;
+	for (i = 0; i < sizeof(reserve) / sizeof(reserve[0]); i++) {
+		bool netns = !strncmp(reserve[i].param, "netns", 5);
+
+		need = reserve[i].per_queue * variant->queues;
+		if (!need)
+			need = 1;
+		ASSERT_EQ(0, param_set(&self->param, reserve[i].param, need));
+		ASSERT_EQ(0, xfer_begin_raw(&self->x, &self->g, &self->tap,
+					    TAPXFER_CMD_PREPARE, 1000, 0, 0));
+		other.ret = netns ? -EDQUOT : 0;
+		other.msg = netns ? reserve[i].msg : NULL;
+		EXPECT_EQ(0, child_wait(child_start(as_nobody, &other),
+					SOON_MS))
+			TH_LOG("%s", reserve[i].param);
+		ASSERT_EQ(0, xfer_abort(&self->x));
+		self->x.id = 0;
+		EXPECT_TRUE(wait_until(module_users() == 0, SOON_MS));
+		EXPECT_EQ(0, param_restore(&self->param));
+	}
+	link_delete("tap1");
+	tap_close(&tap);
+}
+
 static const struct {
 	uint64_t bytes;
 	int ret;
