@@ -33,6 +33,9 @@ static int source_killed(struct matrix *m, int *err)
 static int target_killed(struct matrix *m, int *err)
 {
 	agent_kill(&m->target);
+	/* It had but the token; who comes in its place gets that, too. */
+	if (m->state <= TAPXFER_STATE_FROZEN)
+		MUST_EQ(0, agent_start(&m->target));
 	return 0;
 }
 

@@ -121,7 +121,7 @@ static int attach_and_stop_guest(struct matrix *m)
  * Who is ready is not fenced. What was given back is held as any other until
  * somebody reads: then he gets the first of it, and from the first one that is
  * held on all that the queue has. The rest of what was given back is freed at the
- * thaw.
+ * thaw, and counted by the device.
  */
 static int read_early(struct matrix *m)
 {
@@ -137,6 +137,7 @@ static int read_early(struct matrix *m)
 	MUST_EQ(unread(m), xfer_u64(&m->x, TAPXFER_A_HANDOVER_HELD));
 
 	m->lost = back - 1;
+	m->counted = true;
 	if (matrix_guest(m, true))
 		return -1;
 	if (!wait_until(m->got + held - m->lost ==

@@ -32,6 +32,7 @@ enum actor {
 	FAR_TARGET,	/* a user with the token, in another netns */
 	FAR_ROOT,	/* root of another user namespace and netns */
 	LOOSE_ROOT,	/* root of another user namespace, in the device's netns */
+	FAR_ADMIN,	/* the host's root, in another netns, with nothing else */
 	ADMIN,		/* root of the netns's user namespace, with nothing else */
 	ACTORS,
 };
@@ -51,6 +52,7 @@ static const struct {
 		       CLONE_NEWUSER | CLONE_NEWNET },
 	[LOOSE_ROOT] = { "root of nothing", 65529, false, false,
 			 CLONE_NEWUSER },
+	[FAR_ADMIN] = { "admin elsewhere", 0, false, false, CLONE_NEWNET },
 	[ADMIN] = { "admin", 0, false, false, 0 },
 };
 
@@ -66,9 +68,12 @@ enum what {
 	PREPARE_HOLD,
 	PREPARE_BYTES,
 	PREPARE_DEADLINE,
+	BEGIN_HOLD,
+	BEGIN_FREEZE,
 	HOLD,
 	FREEZE,
 	CLAIM,
+	CLAIM_THAW,
 	READY,
 	PASS,
 	PASS_ON,
@@ -94,28 +99,31 @@ static const struct {
 #define H TAPXFER_STATE_HOLDING
 #define F TAPXFER_STATE_FROZEN
 #define C TAPXFER_STATE_CLAIMED
-	/*                   VMM  TARGET   STRANGER  FAR_TARGET FAR_ROOT LOOSE_ROOT ADMIN */
-	ROW(CAP_GET,      0, 0,   0,       0,        0,         0,       0,         0),
-	ROW(DEV_GET,      0, 0,   0,       0,        ENODEV,    ENODEV,  0,         0),
-	ROW(DEV_GET_FD,   0, 0,   EXDEV,   EXDEV,    ENODEV,    ENODEV,  EXDEV,     EXDEV),
-	ROW(DEV_DUMP,     0, 0,   0,       0,        ENOENT,    ENOENT,  0,         0),
-	ROW(HO_GET,       F, 0,   0,       0,        ENOENT,    ENOENT,  0,         0),
-	ROW(HO_DUMP,      F, 0,   0,       0,        ENOENT,    ENOENT,  0,         0),
-	ROW(EVENTS,       0, 0,   0,       0,        ENOENT,    ENOENT,  0,         0),
-	ROW(PREPARE,      0, 0,   EXDEV,   EXDEV,    ENODEV,    ENODEV,  EXDEV,     EXDEV),
-	ROW(PREPARE_HOLD, 0, EPERM, EPERM, EPERM,    EPERM,     ENODEV,  EPERM,     EXDEV),
-	ROW(PREPARE_BYTES, 0, EPERM, EPERM, EPERM,   EPERM,     ENODEV,  EPERM,     EXDEV),
-	ROW(PREPARE_DEADLINE, 0, EPERM, EPERM, EPERM, EPERM,    ENODEV,  EPERM,     EXDEV),
-	ROW(HOLD,         P, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
-	ROW(FREEZE,       H, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
-	ROW(CLAIM,        F, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
-	ROW(READY,        C, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
-	ROW(PASS,         C, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
-	ROW(PASS_ON,      C, EPERM, EPERM, EPERM,    EPERM,     EPERM,   EPERM,     EPERM),
-	ROW(DRAIN,        F, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
-	ROW(THAW,         C, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
-	ROW(ABORT,        F, 0,   0,       EPERM,    0,         EPERM,   EPERM,     EPERM),
-	ROW(ABORT_BARE,   F, EPERM, EPERM, EPERM,    EPERM,     EPERM,   EPERM,     0),
+	/*                       VMM    TARGET STRANGER FAR_T   FAR_R   LOOSE_R FAR_A   ADMIN */
+	ROW(CAP_GET,          0, 0,     0,     0,       0,      0,      0,      0,      0),
+	ROW(DEV_GET,          0, 0,     0,     0,       ENODEV, ENODEV, 0,      ENODEV, 0),
+	ROW(DEV_GET_FD,       0, 0,     EXDEV, EXDEV,   ENODEV, ENODEV, EXDEV,  ENODEV, EXDEV),
+	ROW(DEV_DUMP,         0, 0,     0,     0,       ENOENT, ENOENT, 0,      ENOENT, 0),
+	ROW(HO_GET,           F, 0,     0,     0,       ENOENT, ENOENT, 0,      ENOENT, 0),
+	ROW(HO_DUMP,          F, 0,     0,     0,       ENOENT, ENOENT, 0,      ENOENT, 0),
+	ROW(EVENTS,           0, 0,     0,     0,       ENOENT, ENOENT, 0,      ENOENT, 0),
+	ROW(PREPARE,          0, 0,     EXDEV, EXDEV,   ENODEV, ENODEV, EXDEV,  ENODEV, EXDEV),
+	ROW(PREPARE_HOLD,     0, EPERM, EPERM, EPERM,   EPERM,  ENODEV, EPERM,  ENODEV, EXDEV),
+	ROW(PREPARE_BYTES,    0, EPERM, EPERM, EPERM,   EPERM,  ENODEV, EPERM,  ENODEV, EXDEV),
+	ROW(PREPARE_DEADLINE, 0, EPERM, EPERM, EPERM,   EPERM,  ENODEV, EPERM,  ENODEV, EXDEV),
+	ROW(BEGIN_HOLD,       0, 0,     EXDEV, EXDEV,   ENODEV, ENODEV, EXDEV,  ENODEV, EXDEV),
+	ROW(BEGIN_FREEZE,     0, 0,     EXDEV, EXDEV,   ENODEV, ENODEV, EXDEV,  ENODEV, EXDEV),
+	ROW(HOLD,             P, 0,     0,     EPERM,   0,      EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(FREEZE,           H, 0,     0,     EPERM,   0,      EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(CLAIM,            F, 0,     0,     EPERM,   0,      EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(CLAIM_THAW,       F, 0,     0,     EPERM,   0,      EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(READY,            C, 0,     0,     EPERM,   0,      EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(PASS,             C, 0,     0,     EPERM,   0,      EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(PASS_ON,          C, EPERM, EPERM, EPERM,   EPERM,  EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(DRAIN,            F, 0,     0,     EPERM,   0,      EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(THAW,             C, 0,     0,     EPERM,   0,      EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(ABORT,            F, 0,     0,     EPERM,   0,      EPERM,  EPERM,  EPERM,  EPERM),
+	ROW(ABORT_BARE,       F, EPERM, EPERM, EPERM,   EPERM,  EPERM,  EPERM,  0,      0),
 #undef P
 #undef H
 #undef F
@@ -188,12 +196,26 @@ static long subscribe(struct agent_self *self, long unused, long unused2)
 	return xfer_open(&ev) ?: tapxfer_subscribe(ev.tx);
 }
 
+static const uint8_t commands[WHATS] = {
+	[PREPARE] = TAPXFER_CMD_PREPARE, [PREPARE_HOLD] = TAPXFER_CMD_PREPARE,
+	[PREPARE_BYTES] = TAPXFER_CMD_PREPARE,
+	[PREPARE_DEADLINE] = TAPXFER_CMD_PREPARE,
+	[BEGIN_HOLD] = TAPXFER_CMD_HOLD, [BEGIN_FREEZE] = TAPXFER_CMD_FREEZE,
+	[HOLD] = TAPXFER_CMD_HOLD, [FREEZE] = TAPXFER_CMD_FREEZE,
+	[CLAIM] = TAPXFER_CMD_CLAIM, [CLAIM_THAW] = TAPXFER_CMD_CLAIM,
+	[READY] = TAPXFER_CMD_READY,
+	[PASS] = TAPXFER_CMD_PASS, [PASS_ON] = TAPXFER_CMD_PASS,
+	[DRAIN] = TAPXFER_CMD_DRAIN,
+	[THAW] = TAPXFER_CMD_THAW, [ABORT] = TAPXFER_CMD_ABORT,
+	[ABORT_BARE] = TAPXFER_CMD_ABORT,
+};
+
 static int begin(struct agent_self *self, bool files, enum what what)
 {
 	const struct nlattr *token;
 	int err;
 
-	genl_begin(&g, TAPXFER_CMD_PREPARE, shared->ifindex,
+	genl_begin(&g, commands[what], shared->ifindex,
 		   files ? self->tap.fds : &shared->own, files ? QUEUES : 1);
 	if (what == PREPARE_HOLD)
 		mnl_attr_put_u32(g.req, TAPXFER_A_HANDOVER_HOLD, 16385);
@@ -211,21 +233,14 @@ static int begin(struct agent_self *self, bool files, enum what what)
 	return xfer_abort(&self->x);
 }
 
-static const uint8_t commands[WHATS] = {
-	[HOLD] = TAPXFER_CMD_HOLD, [FREEZE] = TAPXFER_CMD_FREEZE,
-	[CLAIM] = TAPXFER_CMD_CLAIM, [READY] = TAPXFER_CMD_READY,
-	[PASS] = TAPXFER_CMD_PASS, [PASS_ON] = TAPXFER_CMD_PASS,
-	[DRAIN] = TAPXFER_CMD_DRAIN,
-	[THAW] = TAPXFER_CMD_THAW, [ABORT] = TAPXFER_CMD_ABORT,
-	[ABORT_BARE] = TAPXFER_CMD_ABORT,
-};
-
 static int go_on(struct agent_self *self, enum what what)
 {
 	genl_go_on(&g, commands[what], self->x.id,
 		   what == ABORT_BARE ? NULL : &self->x.token);
-	if (what == READY || what == THAW)
+	if (what == READY || what == THAW || what == CLAIM_THAW)
 		mnl_attr_put(g.req, TAPXFER_A_HANDOVER_SHARED, 0, NULL);
+	if (what == CLAIM_THAW)
+		mnl_attr_put(g.req, TAPXFER_A_HANDOVER_THAW, 0, NULL);
 	/* to itself, or to one of the host's root's */
 	if (what == PASS || what == PASS_ON)
 		mnl_attr_put_u32(g.req, TAPXFER_A_HANDOVER_PID,
@@ -287,6 +302,8 @@ static long act(struct agent_self *self, long what, long files)
 	case PREPARE_HOLD:
 	case PREPARE_BYTES:
 	case PREPARE_DEADLINE:
+	case BEGIN_HOLD:
+	case BEGIN_FREEZE:
 		return begin(self, files, what);
 	default:
 		return go_on(self, what);

@@ -137,7 +137,8 @@ struct matrix {
 	bool paused;
 	bool stop;
 	uint32_t unsure;	/* packets of a guest that was killed */
-	uint64_t lost;		/* to the guest, and counted by nobody */
+	uint64_t lost;		/* to the guest, and no sender was told */
+	bool counted;		/* but the device has counted that */
 
 	char name[IFNAMSIZ];
 	int ifindex;

@@ -25,7 +25,6 @@
 #define SETTINGS(o)	{ .outcome = MATRIX_##o, \
 			  .named = TAPXFER_VIOLATION_SETTINGS }
 
-static const char no_target[] = "no target has a part in it yet";
 static const char no_handover[] = "there is no handover";
 
 static const char two_readers[] =
@@ -42,8 +41,8 @@ static const char read_early[] =
 	"other as long as nobody reads. But readers find it, and the "
 	"source's guest does read: it gets the first packet of it, and all "
 	"that is held of that queue, before the thaw. The others that were "
-	"given back, 63 at the most, are freed by the thaw, and nobody "
-	"counts them. All else holds: nothing is read of the other queue, "
+	"given back, 63 at the most, are freed by the thaw, and counted by "
+	"the device (tx_dropped). All else holds: nothing is read of the other queue, "
 	"nothing enters the host, and every other packet is received, once "
 	"and in order, or counted";
 static const char back_in_time[] =
@@ -67,8 +66,7 @@ const struct matrix_row matrix_rows[MATRIX_EVENTS] = {
 	},
 	[MATRIX_TARGET_KILLED] = {
 		"target-killed", "SIGKILL of the target", NULL, 0,
-		{ NO(no_target), NO(no_target), NO(no_target), NO(no_target),
-		  FROZEN, SETTINGS(FROZEN), GONE },
+		{ NO(no_handover), ON, ON, ON, FROZEN, SETTINGS(FROZEN), GONE },
 	},
 	[MATRIX_ORCH_KILLED] = {
 		"orchestrator-killed",
