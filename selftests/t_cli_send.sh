@@ -63,7 +63,7 @@ pair()
 	recv=$!
 	echo "$recv" >"$tmp/recv.pid"
 	tapxfer "${json[@]}" send "${send[@]}" --pid "$source" --socket "$tmp/sock" \
-		--deadline "$(secs 60)" >"$tmp/send.out" 2>"$tmp/send.err" </dev/null
+		--deadline 5m >"$tmp/send.out" 2>"$tmp/send.err" </dev/null
 	a=$?
 	wait "$recv"
 	b=$?
