@@ -319,7 +319,7 @@ enum {
  *
  * THAW goes with claim, for a target that has nothing of its own to set: the claim and
  * the thaw in one, both or neither, answered as with BRIEF, and with HELD, DROPPED and
- * BLACKOUT as they are just before traffic goes on, which it does when the request has
+ * BLACKOUT as they are just before traffic goes on, which it does when the reply has
  * been sent. It does not go with ATTACH_ALL, nor where an earlier claimant was ready and
  * has left settings to be taken back: claim, then thaw.
  */
