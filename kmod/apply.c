@@ -78,13 +78,20 @@ static bool apply_go_on(struct tapxfer_handover *ho, unsigned long stale)
 }
 
 /* Nothing is on its way any more. Under ho_lock. */
-static void apply_asked(struct tapxfer_handover *ho)
+static void apply_asked_locked(struct tapxfer_handover *ho)
 {
 	if (!ho->ho_shadow.s_asking)
 		return;
 	WRITE_ONCE(ho->ho_shadow.s_asking, false);
 	if (ho->ho_shadow.s_stop)
 		wake_up_all(&ho->ho_wait);
+}
+
+static void apply_asked(struct tapxfer_handover *ho)
+{
+	mutex_lock(&ho->ho_lock);
+	apply_asked_locked(ho);
+	mutex_unlock(&ho->ho_lock);
 }
 
 /**
@@ -210,7 +217,7 @@ static void undo_queues(struct tapxfer_handover *ho, unsigned int n,
 	mutex_lock(&ho->ho_lock);
 	if (undone && !(sh->s_stale & TAPXFER_SHADOW_QUEUES))
 		ho->ho_shadow.s_stale &= ~TAPXFER_SHADOW_QUEUES;
-	apply_asked(ho);
+	apply_asked_locked(ho);
 	mutex_unlock(&ho->ho_lock);
 }
 
@@ -242,10 +249,7 @@ static int apply_ioctl(struct tapxfer_handover *ho, unsigned int cmd,
 	if (!apply_go_on(ho, 0))
 		return -ECANCELED;
 	err = tapxfer_fence_tun_ioctl(ho->ho_queues[0].q_file, cmd, arg);
-
-	mutex_lock(&ho->ho_lock);
 	apply_asked(ho);
-	mutex_unlock(&ho->ho_lock);
 	return err;
 }
 
@@ -371,7 +375,7 @@ static bool apply_commit(struct tapxfer_handover *ho,
 	claimed = apply_is_on(ho);
 	if (claimed) {
 		ho->ho_shadow.s_stale |= sh->s_set;
-		apply_asked(ho);
+		apply_asked_locked(ho);
 	}
 	mutex_unlock(&ho->ho_lock);
 	return claimed;
@@ -489,14 +493,12 @@ static int restore_queues(struct tapxfer_handover *ho,
 
 	for (i = 0; i < ho->ho_nqueues; i++) {
 		err = apply_queue(&ho->ho_queues[i], scratch);
+		apply_asked(ho);
 		if (err < 0 && !first)
 			first = err;
 		if (err == -ECANCELED)
 			break;
 	}
-	mutex_lock(&ho->ho_lock);
-	apply_asked(ho);
-	mutex_unlock(&ho->ho_lock);
 	return first;
 }
 

@@ -258,12 +258,12 @@ inline restore_queues() {
 	:: i < QUEUES ->
 		apply_queue();
 		failed = failed || !ok;
+#ifndef RESTORE_DOES_NOT_CLEAR
+		atomic { asked() }
+#endif
 		i++
 	:: i == QUEUES -> break
-	od;
-#ifndef RESTORE_DOES_NOT_CLEAR
-	atomic { asked() }
-#endif
+	od
 }
 
 proctype mover()
