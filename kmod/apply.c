@@ -39,12 +39,13 @@
  * the driver by then gets through, and might reach it when the device's next handover
  * is frozen. If it detaches a queue the driver purges what is in the ring, and only a
  * parked one looks empty to it. So an abort, or the deadline, comes when the driver
- * has answered, and the queues are back where they were. But it waits for a second
- * at most, since who asks may stall in its memory; and an abort does not that is not
- * the last message of its datagram (see tapxfer_request_may_wait()). Who puts queues
- * back later than that may find the next handover, and is kept out by its fence; but
- * for an ioctl that was in the driver by then, and once that handover, too, has
- * ended. A thaw whose last setting is made may yet be the end.
+ * has answered, and queues that were on their way are back where they were. But it
+ * waits for a second at most, since who asks may stall in its memory; and an abort
+ * does not that is not the last message of its datagram (see
+ * tapxfer_request_may_wait()). Who puts queues back later than that may find the next
+ * handover, and is kept out by its fence; but for an ioctl that was in the driver by
+ * then, and once that handover, too, has ended. A thaw whose last setting is made may
+ * yet be the end.
  */
 
 /* How long an end waits for who asks the driver */

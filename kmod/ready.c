@@ -52,6 +52,21 @@ static int claimant_check(struct tapxfer_handover *ho,
 }
 
 /*
+ * What was applied before it failed stays, for the next try or the next claimant: it
+ * is no violation, and lets no writer in. Under rtnl and ho_lock.
+ */
+static void claimant_stopped(struct tapxfer_handover *ho)
+{
+	unsigned int i;
+
+	if (!tapxfer_is_frozen(ho))
+		return;
+	for (i = 0; i < ho->ho_nqueues; i++)
+		tapxfer_queue_close(&ho->ho_queues[i]);
+	tapxfer_violation_look(ho);
+}
+
+/*
  * Apply the record and have the claim still. On success rtnl and ho_lock are
  * held, and setters wait for tapxfer_apply_end(). The locks are let go of in
  * between only if there is something to apply: most claimants set what was set.
@@ -93,6 +108,7 @@ static int claimant_go_on(struct tapxfer_handover *ho, bool shared,
 		tapxfer_violation_look(ho);
 		return 0;
 	}
+	claimant_stopped(ho);
 	tapxfer_apply_end(ho);
 err_unlock:
 	mutex_unlock(&ho->ho_lock);
@@ -107,7 +123,7 @@ err_unlock:
  * @extack: for errors
  *
  * Return: 0; -EBUSY when others hold a file; -ECANCELED when the claim or the
- * handover ended meanwhile; or an errno of the driver's.
+ * handover ended meanwhile, or is about to; or an errno of the driver's.
  */
 int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 		  struct netlink_ext_ack *extack)
@@ -118,7 +134,7 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 	err = claimant_go_on(ho, shared, extack);
 	if (err)
 		return err;
-	/* Whoever ends it was kept waiting by the last of the settings. */
+	/* Whoever ends it may have been kept waiting by the last of the settings. */
 	if (ho->ho_shadow.s_stop) {
 		err = claimant_check(ho, TAPXFER_STATE_CLAIMED, -ECANCELED,
 				     extack);

@@ -518,8 +518,8 @@ static unsigned int once(IN, unsigned int n)
 	bool shadow = variant->flags & SHADOW, done;
 	bool aborted = variant->cmd == TAPXFER_CMD_ABORT;
 	struct fault_result r, again;
+	bool left, retried = false;
 	int state = NONE, fds;
-	bool left;
 
 	if (variant->flags & RELOAD) {
 		ASSERT_EQ(0, shell("modprobe -r tapxfer && modprobe tapxfer"));
@@ -553,6 +553,7 @@ static unsigned int once(IN, unsigned int n)
 		genl_close(&self->g);
 		ASSERT_EQ(0, genl_open(&self->g));
 		EXPECT_TRUE(ask(US, FAULT_NEVER, &again));
+		retried = true;
 		state = variant->after;
 		expect_state(US, state);
 	}
@@ -567,6 +568,9 @@ static unsigned int once(IN, unsigned int n)
 	tap_close(&self->claimed);
 	if (shadow && !aborted)
 		EXPECT_TRUE(is_set(&self->tap));
+	/* What it had set when it failed was its own. */
+	if (retried && !aborted)
+		EXPECT_FALSE(left);
 	if (shadow && (left || !aborted))
 		unset_all(US);
 	if (variant->flags & ATTACH_ALL) {
