@@ -358,6 +358,7 @@ bool tapxfer_apply_begin(struct tapxfer_handover *ho,
 	/* What changes by this task's hand is no violation. */
 	if (sh->s_set)
 		ho->ho_setter = current;
+	ho->ho_shadow.s_own = sh->s_set;
 	ho->ho_shadow.s_state = TAPXFER_STATE_CLAIMED;
 	WRITE_ONCE(ho->ho_shadow.s_applying, true);
 	return sh->s_set;
@@ -474,6 +475,7 @@ static bool restore_begin(struct tapxfer_handover *ho,
 		tapxfer_shadow_begin(ho);
 		*sh = ho->ho_shadow;
 		ho->ho_setter = current;
+		ho->ho_shadow.s_own = sh->s_set | TAPXFER_SHADOW_QUEUES;
 		ho->ho_shadow.s_state = TAPXFER_STATE_FROZEN;
 		WRITE_ONCE(ho->ho_shadow.s_applying, true);
 	}

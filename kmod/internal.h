@@ -252,6 +252,7 @@ struct tapxfer_dev_state {
  * @s_set: TAPXFER_SHADOW_*, which of them
  * @s_stale: which may be in force of a claim that was not thawed
  * @s_applying: they are being applied; setters wait
+ * @s_own: which the driver is asked for then, and so are no violation
  * @s_asking: the driver is being asked to; ends wait, see apply.c
  * @s_stop: an end is coming: what has not been applied is not any more
  * @s_stop_until: jiffies, when the end comes, whether or not it has answered
@@ -268,6 +269,7 @@ struct tapxfer_shadow {
 	unsigned long		s_set;
 	unsigned long		s_stale;
 	bool			s_applying;
+	unsigned long		s_own;
 	bool			s_asking;
 	bool			s_stop;
 	unsigned long		s_stop_until;

@@ -29,7 +29,9 @@
  *
  * The claimant's own settings are no violation: neither while they are applied,
  * by the task in ho_setter, nor in the state ready, when the files are its own.
- * Of an abort they are, as far as it does not put back what they were.
+ * While a send buffer is applied nobody can tell whose the one is that is seen, nor
+ * while queues are attached or detached whose are. Of an abort the claimant's
+ * settings are a violation, as far as it does not put back what they were.
  */
 
 /* The claimant's, once it may set something */
@@ -103,15 +105,15 @@ static bool owner_differs(const struct tapxfer_dev_state *a,
 				    !gid_eq(a->group, b->group));
 }
 
-/* What a record has as well, of what can be seen without a file */
+/* What a record may have as well, of what can be seen without a file */
 static bool record_differs(const struct tapxfer_seen *a,
-			   const struct tapxfer_seen *b)
+			   const struct tapxfer_seen *b, unsigned long own)
 {
 	/* A queue that was opened is told apart from one that was attached. */
-	if (a->queues == b->queues &&
+	if (!(own & TAPXFER_SHADOW_QUEUES) && a->queues == b->queues &&
 	    a->settings.num_detached != b->settings.num_detached)
 		return true;
-	return a->sndbuf != b->sndbuf;
+	return !(own & TAPXFER_SHADOW_SNDBUF) && a->sndbuf != b->sndbuf;
 }
 
 static bool others_differ(const struct tapxfer_dev_state *s,
@@ -123,9 +125,9 @@ static bool others_differ(const struct tapxfer_dev_state *s,
 	       s->mac_len != t->mac_len || memcmp(s->mac, t->mac, s->mac_len);
 }
 
-/* @applying: a record is being applied, which not all notifiers tell of */
+/* @own: what is being applied, which not all notifiers tell of */
 static u32 differs(const struct tapxfer_seen *a, const struct tapxfer_seen *b,
-		   bool applying)
+		   unsigned long own)
 {
 	u32 bits = 0;
 
@@ -142,7 +144,7 @@ static u32 differs(const struct tapxfer_seen *a, const struct tapxfer_seen *b,
 	if (a->carrier != b->carrier)
 		bits |= TAPXFER_VIOLATION_CARRIER;
 	if (others_differ(&a->settings, &b->settings) ||
-	    (!applying && record_differs(a, b)))
+	    record_differs(a, b, own))
 		bits |= TAPXFER_VIOLATION_SETTINGS;
 	return bits;
 }
@@ -190,6 +192,7 @@ static u32 settable(const struct tapxfer_handover *ho)
 static int look(struct tapxfer_handover *ho)
 {
 	struct tapxfer_dev_state st = {};
+	const struct tapxfer_shadow *sh = &ho->ho_shadow;
 	struct tapxfer_seen now;
 	u32 bits;
 	int err;
@@ -197,7 +200,7 @@ static int look(struct tapxfer_handover *ho)
 	/* It is asked for a whole reply, which does not fail for its size. */
 	err = tapxfer_dev_state(ho->ho_dev, ho->ho_info, &st);
 	see(ho, &now, err ? NULL : &st);
-	bits = differs(&ho->ho_seen, &now, ho->ho_shadow.s_applying);
+	bits = differs(&ho->ho_seen, &now, sh->s_applying ? sh->s_own : 0);
 	ho->ho_seen = now;
 	tapxfer_violation_name(ho, bits & ~settable(ho));
 	return err;

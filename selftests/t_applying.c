@@ -7,16 +7,19 @@
 #include <limits.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <kselftest_harness.h>
 
+#include "genl.h"
 #include "net.h"
 #include "tap.h"
 #include "util.h"
 #include "waiter.h"
 #include "xfer.h"
 
+#define QUEUES	2
 #define LOCKS	18	/* more than a thaw takes */
 #define MORE	(10 * LOCKS)
 
@@ -36,6 +39,8 @@ FIXTURE(applying) {
 	struct xfer x;
 	struct xfer second;	/* somebody else's, of the same handover */
 	struct waiter call;
+	struct genl g;
+	uint8_t *scratch;	/* NULL, or the call's, which is made by @g then */
 	struct keepers keepers;
 };
 
@@ -49,25 +54,34 @@ static long do_ready(void *arg)
 	return xfer_ready(arg, TAPXFER_THAW_SHARED);
 }
 
+static long do_talk(void *arg)
+{
+	return genl_talk(arg);
+}
+
 FIXTURE_VARIANT(applying) {
 	long (*fn)(void *arg);
+	uint8_t cmd;
 };
 
 FIXTURE_VARIANT_ADD(applying, thaw) {
 	.fn = do_thaw,
+	.cmd = TAPXFER_CMD_THAW,
 };
 
 FIXTURE_VARIANT_ADD(applying, ready) {
 	.fn = do_ready,
+	.cmd = TAPXFER_CMD_READY,
 };
 
 FIXTURE_SETUP(applying)
 {
 	ASSERT_EQ(0, net_isolate());
-	ASSERT_EQ(0, tap_open(&self->tap, "tap0", 1, TAP_VM));
+	ASSERT_EQ(0, tap_open(&self->tap, "tap0", QUEUES, TAP_VM));
 	ASSERT_EQ(0, tap_open(&self->keepers.tap, "tap1", 1, TAP_VM));
 	ASSERT_EQ(0, xfer_open(&self->x));
 	ASSERT_EQ(0, xfer_open(&self->second));
+	ASSERT_EQ(0, genl_open(&self->g));
 }
 
 FIXTURE_TEARDOWN(applying)
@@ -75,6 +89,7 @@ FIXTURE_TEARDOWN(applying)
 	self->second.id = 0;
 	xfer_close(&self->second);
 	xfer_close(&self->x);
+	genl_close(&self->g);
 	tap_close(&self->claimed);
 	tap_close(&self->tap);
 	tap_close(&self->keepers.tap);
@@ -144,17 +159,28 @@ static long do_abort(void *arg)
 	return xfer_abort(arg);
 }
 
+/* @sndbuf: or 0 */
 static int set_all(int fd, int hdr, int le, int sndbuf, unsigned long offloads)
 {
 	return ioctl(fd, TUNSETVNETHDRSZ, &hdr) ?:
 	       ioctl(fd, TUNSETVNETLE, &le) ?:
-	       ioctl(fd, TUNSETSNDBUF, &sndbuf) ?:
+	       (sndbuf ? ioctl(fd, TUNSETSNDBUF, &sndbuf) : 0) ?:
 	       ioctl(fd, TUNSETOFFLOAD, offloads);
+}
+
+static void make(FIXTURE_DATA(applying) *self,
+		 const FIXTURE_VARIANT(applying) *variant)
+{
+	genl_go_on(&self->g, variant->cmd, self->x.id, self->x.token.bytes);
+	mnl_attr_put(self->g.req, TAPXFER_A_HANDOVER_SHARED, 0, NULL);
+	mnl_attr_put_u64(self->g.req, TAPXFER_A_HANDOVER_SCRATCH,
+			 (uintptr_t)self->scratch);
 }
 
 /*
  * Begin the call of a claimant with settings of its own, which has rtnl so many times
- * before it waits for it, or is done. @extra: NULL, or another file of the device.
+ * before it waits for it, or is done. @extra: NULL, or another file of the device; the
+ * claimant sets no send buffer then.
  */
 static void begin(struct __test_metadata *_metadata,
 		  FIXTURE_DATA(applying) *self,
@@ -168,8 +194,12 @@ static void begin(struct __test_metadata *_metadata,
 	self->second.id = self->x.id;
 	self->second.token = self->x.token;
 	ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
-	ASSERT_EQ(0, set_all(self->claimed.fds[0], 20, 1, 1 << 20,
+	ASSERT_EQ(0, set_all(self->claimed.fds[0], 20, 1, extra ? 0 : 1 << 20,
 			     TUN_F_CSUM));
+	if (self->scratch) {
+		ASSERT_EQ(0, tap_detach(self->claimed.fds[1], true));
+		make(self, variant);
+	}
 	if (extra) {
 		*extra = tap_queue("tap0", TAP_VM);
 		ASSERT_LE(0, *extra);
@@ -179,8 +209,8 @@ static void begin(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, keepers_go(&self->keepers, 0));
 	ASSERT_TRUE(stall_wait(&self->keepers.k[0].stall, SOON_MS));
 	self->call.op = WAITER_CALL;
-	self->call.fn = variant->fn;
-	self->call.arg = &self->x;
+	self->call.fn = self->scratch ? do_talk : variant->fn;
+	self->call.arg = self->scratch ? (void *)&self->g : &self->x;
 	ASSERT_EQ(0, waiter_go(&self->call));
 	ASSERT_TRUE(wait_until(wants_rtnl(&self->call), SOON_MS));
 	ASSERT_EQ(0, become_urgent(true));
@@ -247,11 +277,14 @@ TEST_F_TIMEOUT(applying, an_abort_waits_for_a_setting_on_its_way, 120)
 	xfer_close(&asker);
 }
 
-/* Others may set meanwhile what no record has. */
-TEST_F_TIMEOUT(applying, hides_no_settings_of_others, 120)
+/* Others may set meanwhile what the record does not have. */
+static void hides_nothing(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(applying) *self,
+			  const FIXTURE_VARIANT(applying) *variant,
+			  unsigned long request, void *arg)
 {
-	struct waiter persists = {
-		.op = WAITER_IOCTL, .request = TUNSETPERSIST, .buf = (void *)1,
+	struct waiter other = {
+		.op = WAITER_IOCTL, .request = request, .buf = arg,
 	};
 	struct waiter setter = { .op = WAITER_IOCTL, .request = TUNSETVNETLE };
 	bool waits, done, meanwhile;
@@ -261,22 +294,21 @@ TEST_F_TIMEOUT(applying, hides_no_settings_of_others, 120)
 	/* so that nobody tells of it */
 	ASSERT_EQ(0, shell("ip link set tap0 down"));
 	for (times = 0; times < LOCKS || (!met && times < MORE); times++) {
-		begin(_metadata, self, variant, times % LOCKS,
-		      &persists.fd);
+		begin(_metadata, self, variant, times % LOCKS, &other.fd);
 		setter.fd = self->claimed.fds[0];
 		ASSERT_EQ(0, waiter_go(&setter));
 		/* it does while they are applied */
 		waits = !waiter_wait(&setter, scaled_ms(200));
-		ASSERT_EQ(0, waiter_go(&persists));
-		ASSERT_TRUE(wait_until(wants_rtnl(&persists), SOON_MS));
+		ASSERT_EQ(0, waiter_go(&other));
+		ASSERT_TRUE(wait_until(wants_rtnl(&other), SOON_MS));
 		/* the call's turn, then that one's: seldom is the call done then */
 		ASSERT_EQ(0, keepers_turn(&self->keepers));
-		done = waiter_wait(&persists, 100);
+		done = waiter_wait(&other, 100);
 		meanwhile = waits && done && wants_rtnl(&self->call);
 		ASSERT_TRUE(keepers_done(&self->keepers));
 		if (!done)
-			ASSERT_TRUE(waiter_wait(&persists, SOON_MS));
-		ASSERT_EQ(0, persists.ret);
+			ASSERT_TRUE(waiter_wait(&other, SOON_MS));
+		ASSERT_EQ(0, other.ret);
 		if (waits)
 			ASSERT_TRUE(waiter_wait(&setter, SOON_MS));
 		end(_metadata, self);
@@ -289,11 +321,78 @@ TEST_F_TIMEOUT(applying, hides_no_settings_of_others, 120)
 				TH_LOG("after %d", times % LOCKS);
 		if (variant->fn == do_ready)
 			ASSERT_EQ(0, xfer_abort(&self->second));
-		ASSERT_EQ(0, ioctl(persists.fd, TUNSETPERSIST, 0));
-		close(persists.fd);
+		ASSERT_EQ(0, ioctl(other.fd, TUNSETPERSIST, 0));
+		close(other.fd);
 	}
 	TH_LOG("%d met", met);
 	EXPECT_LT(0, met);
+}
+
+TEST_F_TIMEOUT(applying, hides_no_settings_of_others, 120)
+{
+	hides_nothing(_metadata, self, variant, TUNSETPERSIST, (void *)1);
+}
+
+/* Which it may have, but this one has not. */
+TEST_F_TIMEOUT(applying, hides_no_send_buffer_of_others, 120)
+{
+	int sndbuf = 4096;
+
+	hides_nothing(_metadata, self, variant, TUNSETSNDBUF, &sndbuf);
+}
+
+/* Whether the device has detached queues, which a claimant's files do not tell. */
+static bool has_detached(FIXTURE_DATA(applying) *self)
+{
+	struct tapxfer_info *dev;
+	bool has;
+
+	if (tapxfer_dev_get(self->second.tx, self->tap.ifindex, -1, &dev))
+		return false;
+	has = tapxfer_info_u64(dev, TAPXFER_A_DEV_NUM_DETACHED);
+	tapxfer_info_free(dev);
+	return has;
+}
+
+/* What the claimant has set before its memory went away is its own at the next try. */
+TEST_F_TIMEOUT(applying, goes_on_where_it_failed, 120)
+{
+	int times, halfway = 0, size = getpagesize();
+	const struct nlattr *violated;
+	bool moved;
+
+	self->scratch = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->scratch);
+	for (times = 0; times < LOCKS; times++) {
+		begin(_metadata, self, variant, times, NULL);
+		ASSERT_EQ(0, mprotect(self->scratch, size, PROT_READ));
+		ASSERT_TRUE(keepers_done(&self->keepers));
+		ASSERT_TRUE(waiter_wait(&self->call, SOON_MS));
+		ASSERT_EQ(0, mprotect(self->scratch, size,
+				      PROT_READ | PROT_WRITE));
+		moved = has_detached(self);
+		if (self->call.ret) {
+			EXPECT_EQ(-EFAULT, self->call.ret);
+			halfway += moved;
+			make(self, variant);
+			ASSERT_EQ(0, genl_talk(&self->g))
+				TH_LOG("%s", self->g.msg);
+		}
+		violated = genl_attr(&self->g, TAPXFER_A_HANDOVER_VIOLATED);
+		/* or the files could not be asked what there is */
+		if (moved)
+			EXPECT_EQ(0, violated ? mnl_attr_get_u32(violated) : 0)
+				TH_LOG("after %d", times);
+		if (variant->cmd == TAPXFER_CMD_READY)
+			ASSERT_EQ(0, xfer_abort(&self->second));
+		end(_metadata, self);
+		if (has_detached(self))
+			ASSERT_EQ(0, tap_detach(self->tap.fds[1], false));
+	}
+	TH_LOG("%d halfway", halfway);
+	EXPECT_LT(0, halfway);
+	munmap(self->scratch, size);
 }
 
 TEST_HARNESS_MAIN
