@@ -364,6 +364,8 @@ TEST_F_TIMEOUT(applying, goes_on_where_it_failed, 120)
 	self->scratch = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->scratch);
+	/* so that nobody looks as it is set */
+	ASSERT_EQ(0, shell("ip link set tap0 down"));
 	for (times = 0; times < LOCKS; times++) {
 		begin(_metadata, self, variant, times, NULL);
 		ASSERT_EQ(0, mprotect(self->scratch, size, PROT_READ));
