@@ -160,6 +160,31 @@ static int wait_for_ever(void *arg)
 }
 
 /* The child has a copy of each descriptor. */
+TEST_F(claim_thaw, names_what_has_changed)
+{
+	struct tapxfer_info *info;
+
+	FREEZE();
+	ASSERT_EQ(0, link_down("tap0"));
+	ASSERT_EQ(0, link_rename("tap0", "new0"));
+	ASSERT_EQ(0, link_rename("new0", "tap0"));
+	ASSERT_EQ(0, link_up("tap0"));
+	EXPECT_EVENT(PREPARED);
+	EXPECT_EVENT(HOLDING);
+	EXPECT_EVENT(FROZEN);
+	EXPECT_EVENT(VIOLATED);
+	ASSERT_EQ(0, CLAIM_THAW(0));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME,
+		  xfer_u64(&self->x, TAPXFER_A_HANDOVER_VIOLATED));
+	EXPECT_EVENT(CLAIMED);
+	ASSERT_EQ(0, tapxfer_event_next(self->events.tx, SOON_MS, &info));
+	EXPECT_EQ(TAPXFER_EVENT_THAWED,
+		  tapxfer_info_u64(info, TAPXFER_A_HANDOVER_EVENT));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME,
+		  tapxfer_info_u64(info, TAPXFER_A_HANDOVER_VIOLATED));
+	tapxfer_info_free(info);
+}
+
 TEST_F(claim_thaw, is_refused_while_another_has_a_file)
 {
 	int fds;
