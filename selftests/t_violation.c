@@ -19,6 +19,8 @@
 #include "util.h"
 #include "xfer.h"
 
+/* linkwatch tells within a second */
+#define CARRIER_MS	1000
 #define QUEUES	2
 
 FIXTURE(violation) {
@@ -295,6 +297,7 @@ TEST_F(violation, an_xdp_program_behind_a_bpf_link)
 	}
 	ASSERT_EQ(0, xfer_thaw(&self->x));
 	EXPECT_EQ(TAPXFER_VIOLATION_XDP, named(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_XDP, thawed_event(&self->ev));
 	close(link);
 	close(pass);
 }
@@ -549,10 +552,30 @@ static int claimant(void *arg)
 		return 1;
 	x.id = c->x.id;
 	x.token = c->x.token;
-	if (xfer_claim(&x, &claimed) || write(c->pipe[1], "c", 1) != 1)
+	if (xfer_claim(&x, &claimed) || tap_set_nonblock(&claimed, true) ||
+	    write(c->pipe[1], "c", 1) != 1)
 		return 2;
 	pause();
 	return 0;
+}
+
+/* The settings are the claimant's to change then, and who did cannot be told. */
+TEST_F(violation, while_it_is_ready)
+{
+	BEGIN();
+	if (variant->state == TAPXFER_STATE_FROZEN)
+		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+	tap_close(&self->tap);
+	ASSERT_EQ(0, xfer_ready(&self->x, 0));
+	ASSERT_EQ(0, set_sg("tap0", 0));
+	ASSERT_EQ(0, shell("ip link set tap0 carrier off"));
+	EXPECT_EQ(0, told_within(&self->ev, 2 * CARRIER_MS));
+	ASSERT_EQ(0, link_down("tap0"));
+	ASSERT_EQ(0, link_rename("tap0", "new0"));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME, told(&self->ev));
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME, named(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME, thawed_event(&self->ev));
 }
 
 TEST_F(violation, outlives_a_claimant)
@@ -579,6 +602,8 @@ TEST_F(violation, outlives_a_claimant)
 	child_kill(child);
 	EXPECT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
 			       SOON_MS));
+	/* what it did to the open files has gone with it */
+	EXPECT_EQ(0, fcntl(self->tap.fds[0], F_GETFL) & O_NONBLOCK);
 	close(c.pipe[0]);
 	close(c.pipe[1]);
 	ASSERT_EQ(0, set_sg("tap0", 1));
