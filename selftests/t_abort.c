@@ -332,6 +332,23 @@ TEST_F(deadline, is_not_moved_by_the_steps)
 	tap_close(&claimed);
 }
 
+TEST_F(deadline, undoes_what_the_claimant_did_to_the_open_files)
+{
+	struct tap claimed = {};
+	int q;
+
+	ASSERT_EQ(0, tap_set_nonblock(&self->tap, false));
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
+				scaled_ms(1500)));
+	ASSERT_EQ(0, xfer_claim(&self->x, &claimed));
+	ASSERT_EQ(0, tap_set_nonblock(&claimed, true));
+	EXPECT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));
+	ASSERT_TRUE(wait_until(!xfer_is_live(&self->x), SOON_MS));
+	for (q = 0; q < QUEUES; q++)
+		EXPECT_EQ(0, fcntl(self->tap.fds[q], F_GETFL) & O_NONBLOCK);
+	tap_close(&claimed);
+}
+
 /* The kernel itself has to be able to do it: nobody is left who could. */
 TEST_F(deadline, frees_the_device_of_a_source_that_was_killed)
 {
