@@ -339,7 +339,7 @@ TEST_F(deadline, undoes_what_the_claimant_did_to_the_open_files)
 
 	ASSERT_EQ(0, tap_set_nonblock(&self->tap, false));
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
-				scaled_ms(1500)));
+				scaled_ms(3000)));
 	ASSERT_EQ(0, xfer_claim(&self->x, &claimed));
 	ASSERT_EQ(0, tap_set_nonblock(&claimed, true));
 	EXPECT_EQ(TAPXFER_STATE_CLAIMED, xfer_state(&self->x));

@@ -159,7 +159,6 @@ static int wait_for_ever(void *arg)
 	return 0;
 }
 
-/* The child has a copy of each descriptor. */
 TEST_F(claim_thaw, names_what_has_changed)
 {
 	struct tapxfer_info *info;
@@ -185,6 +184,7 @@ TEST_F(claim_thaw, names_what_has_changed)
 	tapxfer_info_free(info);
 }
 
+/* The child has a copy of each descriptor. */
 TEST_F(claim_thaw, is_refused_while_another_has_a_file)
 {
 	int fds;

@@ -19,9 +19,8 @@
 #include "util.h"
 #include "xfer.h"
 
-/* linkwatch tells within a second */
-#define CARRIER_MS	1000
-#define QUEUES	2
+#define QUEUES		2
+#define CARRIER_MS	1000	/* linkwatch tells within that */
 
 FIXTURE(violation) {
 	struct tap tap;
@@ -537,6 +536,25 @@ TEST_F(violation, an_abort_tells_too)
 	EXPECT_EQ(TAPXFER_VIOLATION_OFFLOADS, named(&self->x));
 }
 
+/* The settings are the claimant's to change then, and who did cannot be told. */
+TEST_F(violation, while_it_is_ready)
+{
+	BEGIN();
+	if (variant->state == TAPXFER_STATE_FROZEN)
+		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
+	tap_close(&self->tap);
+	ASSERT_EQ(0, xfer_ready(&self->x, 0));
+	ASSERT_EQ(0, set_sg("tap0", 0));
+	ASSERT_EQ(0, shell("ip link set tap0 carrier off"));
+	EXPECT_EQ(0, told_within(&self->ev, 2 * CARRIER_MS));
+	ASSERT_EQ(0, link_down("tap0"));
+	ASSERT_EQ(0, link_rename("tap0", "new0"));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME, told(&self->ev));
+	ASSERT_EQ(0, xfer_thaw(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME, named(&self->x));
+	EXPECT_EQ(TAPXFER_VIOLATION_NAME, thawed_event(&self->ev));
+}
+
 struct claimant {
 	struct xfer x;
 	int pipe[2];
@@ -557,25 +575,6 @@ static int claimant(void *arg)
 		return 2;
 	pause();
 	return 0;
-}
-
-/* The settings are the claimant's to change then, and who did cannot be told. */
-TEST_F(violation, while_it_is_ready)
-{
-	BEGIN();
-	if (variant->state == TAPXFER_STATE_FROZEN)
-		ASSERT_EQ(0, xfer_claim(&self->x, &self->claimed));
-	tap_close(&self->tap);
-	ASSERT_EQ(0, xfer_ready(&self->x, 0));
-	ASSERT_EQ(0, set_sg("tap0", 0));
-	ASSERT_EQ(0, shell("ip link set tap0 carrier off"));
-	EXPECT_EQ(0, told_within(&self->ev, 2 * CARRIER_MS));
-	ASSERT_EQ(0, link_down("tap0"));
-	ASSERT_EQ(0, link_rename("tap0", "new0"));
-	EXPECT_EQ(TAPXFER_VIOLATION_NAME, told(&self->ev));
-	ASSERT_EQ(0, xfer_thaw(&self->x));
-	EXPECT_EQ(TAPXFER_VIOLATION_NAME, named(&self->x));
-	EXPECT_EQ(TAPXFER_VIOLATION_NAME, thawed_event(&self->ev));
 }
 
 TEST_F(violation, outlives_a_claimant)
