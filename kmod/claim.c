@@ -150,7 +150,7 @@ int tapxfer_claim_begin(struct tapxfer_handover *ho, bool attach,
 		goto err_unlock;
 	/* Whoever has a descriptor may have changed it since the freeze. */
 	tapxfer_restore_files(ho);
-	ho->ho_state = TAPXFER_STATE_CLAIMED;
+	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_CLAIMED);
 	ho->ho_claimed_at = ktime_get_ns();
 	claim_watch(ho, get_pid(task_tgid(current)));
 	tapxfer_shadow_begin(ho);
@@ -229,7 +229,7 @@ void tapxfer_claim_take_back(struct tapxfer_handover *ho)
 	tapxfer_restore_files(ho);
 	if (ho->ho_state == TAPXFER_STATE_READY)
 		tapxfer_unready(ho);
-	ho->ho_state = TAPXFER_STATE_FROZEN;
+	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_FROZEN);
 	ho->ho_claimed_at = 0;
 }
 

@@ -329,7 +329,7 @@ struct tapxfer_seen {
  * @ho_look_work: looks at packets that could not be looked at when they came
  * @ho_fence: TAPXFER_FENCE_*; written under @ho_lock, read by anyone
  * @ho_lock: protects the fields below
- * @ho_state: where the handover stands; 0 while it is being prepared
+ * @ho_state: where the handover stands; 0 while it is being prepared; read by anyone
  * @ho_answer: memory for the answer to a thaw or an abort, which do not fail for
  *	want of it; NULL when one has ended the handover
  * @ho_busy: a command is under way

@@ -150,7 +150,7 @@ int tapxfer_ready(struct tapxfer_handover *ho, bool shared,
 	WRITE_ONCE(ho->ho_fence, 0);
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_fence_lower(&ho->ho_queues[i]);
-	ho->ho_state = TAPXFER_STATE_READY;
+	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_READY);
 	ho->ho_ready_at = ktime_get_ns();
 	tapxfer_event(ho, TAPXFER_EVENT_READY);
 out:

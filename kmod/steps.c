@@ -59,7 +59,7 @@ int tapxfer_hold(struct tapxfer_handover *ho, struct netlink_ext_ack *extack)
 	WRITE_ONCE(ho->ho_fence, ho->ho_fence | TAPXFER_FENCE_READ);
 	for (i = 0; i < ho->ho_nqueues; i++)
 		tapxfer_queue_park(&ho->ho_queues[i]);
-	ho->ho_state = TAPXFER_STATE_HOLDING;
+	WRITE_ONCE(ho->ho_state, TAPXFER_STATE_HOLDING);
 	ho->ho_holding_at = ktime_get_ns();
 	/* Who drained the rings until now looks for it, without our lock. */
 	WRITE_ONCE(ho->ho_hold_nr, ++holds);
@@ -203,7 +203,7 @@ static int freeze_commit(struct tapxfer_handover *ho,
 		st->sndbuf = ho->ho_queues[0].q_sndbuf;
 		ho->ho_export = *st;
 		tapxfer_violation_base(ho, st);
-		ho->ho_state = TAPXFER_STATE_FROZEN;
+		WRITE_ONCE(ho->ho_state, TAPXFER_STATE_FROZEN);
 		ho->ho_frozen_at = ktime_get_ns();
 		tapxfer_event(ho, TAPXFER_EVENT_FROZEN);
 	}
