@@ -506,7 +506,7 @@ int tapxfer_fence_add(struct tapxfer_queue *q)
  */
 void tapxfer_fence_raise(struct tapxfer_queue *q)
 {
-	WRITE_ONCE(q->q_file->f_op, &fence_fops);
+	tapxfer_write_racy(q->q_file->f_op, &fence_fops);
 }
 
 /**
@@ -518,7 +518,7 @@ void tapxfer_fence_raise(struct tapxfer_queue *q)
 void tapxfer_fence_lower(struct tapxfer_queue *q)
 {
 	if (READ_ONCE(q->q_file->f_op) == &fence_fops)
-		WRITE_ONCE(q->q_file->f_op, fence_tun_fops);
+		tapxfer_write_racy(q->q_file->f_op, fence_tun_fops);
 }
 
 /**

@@ -17,6 +17,7 @@
 #include <linux/bits.h>
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/kcsan-checks.h>
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/netdevice.h>
@@ -41,6 +42,22 @@
 #define TAPXFER_TIMEOUT_MAX		1000U
 #define TAPXFER_HOLD_BYTES_DEFAULT	(256ULL << 20)	/* a handover */
 #define TAPXFER_HOLD_BYTES_MAX		(16ULL << 30)
+
+/**
+ * tapxfer_write_racy - WRITE_ONCE() to what the kernel reads without READ_ONCE()
+ * @x: a pointer of a file's or a socket's
+ * @val: what it shall be
+ *
+ * The driver and the VFS load it once for a call, and get the one or the other:
+ * both will do. The module cannot mark their reads; this tells KCSAN to ask for
+ * nothing of the kind.
+ */
+#define tapxfer_write_racy(x, val)	\
+do {					\
+	kcsan_disable_current();	\
+	WRITE_ONCE(x, val);		\
+	kcsan_enable_current();		\
+} while (0)
 
 /**
  * enum tapxfer_limit - what bounds the memory of held packets

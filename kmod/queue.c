@@ -92,7 +92,7 @@ static void held_data_ready(struct sock *sk)
 void tapxfer_queue_park(struct tapxfer_queue *q)
 {
 	q->q_data_ready = q->q_sk->sk_data_ready;
-	WRITE_ONCE(q->q_sk->sk_data_ready, held_data_ready);
+	tapxfer_write_racy(q->q_sk->sk_data_ready, held_data_ready);
 	tapxfer_ring_park(&q->q_ring);
 	trace_tapxfer_park(q);
 	queue_full(q, q->q_ring.r_full);
@@ -122,7 +122,7 @@ void tapxfer_queue_unpark(struct tapxfer_queue *q)
 	freed = tapxfer_ring_unpark(&q->q_ring);
 	tapxfer_dev_count_dropped(q->q_ho->ho_dev, freed);
 	trace_tapxfer_unpark(q);
-	WRITE_ONCE(q->q_sk->sk_data_ready, q->q_data_ready);
+	tapxfer_write_racy(q->q_sk->sk_data_ready, q->q_data_ready);
 }
 
 /**

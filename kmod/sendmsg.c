@@ -211,7 +211,7 @@ void tapxfer_send_init(struct tapxfer_queue *q)
  */
 void tapxfer_send_begin(struct tapxfer_queue *q)
 {
-	WRITE_ONCE(q->q_sk->sk_socket->ops, &send_ops);
+	tapxfer_write_racy(q->q_sk->sk_socket->ops, &send_ops);
 }
 
 /**
@@ -288,6 +288,6 @@ unsigned int tapxfer_send_end(struct tapxfer_queue *q, bool drop)
 	unsigned int dropped = send_flush(q, drop);
 
 	if (q->q_sk->sk_socket->ops == &send_ops)
-		WRITE_ONCE(q->q_sk->sk_socket->ops, send_tun_ops);
+		tapxfer_write_racy(q->q_sk->sk_socket->ops, send_tun_ops);
 	return dropped;
 }
