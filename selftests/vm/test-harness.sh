@@ -189,14 +189,22 @@ race()
 	local line='=================================================================='
 
 	printf '[ 1.0] %s\n' "$line" "BUG: KCSAN: data-race in a / b" "" \
-		"write to 0xff of 8 bytes by task 1 on cpu 0:" " a+0x1/0x2${1-}" "$line"
+		"write to 0xff of 8 bytes by task 1 on cpu 0:" "${@:- a+0x1/0x2}" "" \
+		"read to 0xff of 8 bytes by interrupt on cpu 1:" " b+0x1/0x2" "$line"
 }
+ours=' x+0x1/0x2 [tapxfer]'
 fresh "$good"
 { race; race; } >>"$work/console"
 judged "races of the kernel's own" 4 0 "kernel: 2 races in which the module"
-{ race " [tapxfer]"; race; } >>"$work/console"
 rm "$work/totals"
-judged "a race of the module's" 3 1 "kernel, in t: [ 1.0] BUG: KCSAN" 1
+{ race ' a+0x1/0x2 [tun]' "$ours"; race ' a+0x1/0x2' ' c+0x1/0x2' "$ours"; } >>"$work/console"
+judged "a driver's, or far below the module" 4 0 "kernel: 4 races in which the module"
+for frames in "$ours" " a+0x1/0x2
+[ 1.0]$ours"; do
+	fresh "$good"
+	{ race "$frames"; race; } >>"$work/console"
+	judged "a race of the module's" 3 1 "kernel, in t: [ 1.0] BUG: KCSAN" 1
+done
 
 # Limits are those of a usual machine.
 slowed()
