@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What comes late: ready waits for the kernel's lock for network devices while the
- * handover, or the claim, ends; a queue is detached by a call that is older than
- * the handover.
+ * What comes late: a claim or a ready waits for the kernel's lock for network
+ * devices while the handover, or the claim, ends; a queue is detached by a call that
+ * is older than the handover.
  */
 #include <errno.h>
 #include <sys/ioctl.h>
@@ -164,6 +164,44 @@ TEST_F(late, does_its_work)
 	EXPECT_EQ(20, hdr_of(&self->tap));
 	EXPECT_EQ(0, tap_detach(self->tap.fds[QUEUES - 1], false));
 	self->tap.hdr = 20;
+	EXPECT_EQ(HELD, tap_read_all(&self->tap, &self->t));
+	EXPECT_EQ(0, tally_lost(&self->t, HELD));
+}
+
+static long do_claim(void *arg)
+{
+	struct tap claimed = {};
+	int err = xfer_claim(arg, &claimed);
+
+	tap_close(&claimed);
+	return err;
+}
+
+/* Its descriptors have been made by then, and the driver is being asked. */
+TEST_F(late, claim_gets_nothing_after_an_abort)
+{
+	int fds = count_fds();
+
+	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
+				0));
+	ASSERT_EQ(0, sender_send(&self->s, HELD));
+	KEEP_LOCK();
+	self->other_x.id = self->x.id;
+	self->other_x.token = self->x.token;
+	self->ready.op = WAITER_CALL;
+	self->ready.fn = do_claim;
+	self->ready.arg = &self->other_x;
+	ASSERT_EQ(0, waiter_go(&self->ready));
+	ASSERT_TRUE(wait_until(process_state(self->ready.tid) == 'D',
+			       SOON_MS));
+	EXPECT_EQ(fds + QUEUES, count_fds());
+	ASSERT_EQ(0, xfer_abort(&self->x));
+	LET_IT_GO_ON();
+	EXPECT_EQ(-ECANCELED, self->ready.ret);
+	EXPECT_STREQ("the handover ended meanwhile: abort, deadline, or device deleted",
+		     xfer_why(&self->other_x));
+	EXPECT_EQ(fds, count_fds());
+	EXPECT_FALSE(xfer_is_live(&self->x));
 	EXPECT_EQ(HELD, tap_read_all(&self->tap, &self->t));
 	EXPECT_EQ(0, tally_lost(&self->t, HELD));
 }
