@@ -147,11 +147,12 @@ void tapxfer_queue_sample(struct tapxfer_queue *q)
 
 /*
  * Change a limit, if it is @from still; returns what it was. A function, since
- * arm64's cmpxchg() has sparse cast constants to all sizes.
+ * arm64's cmpxchg() has sparse cast constants to all sizes. The driver reads the
+ * limit plainly, hence data_race(): it gets the old one or the new one.
  */
 static int sndbuf_change(struct sock *sk, int from, int to)
 {
-	return cmpxchg(&sk->sk_sndbuf, from, to);
+	return data_race(cmpxchg(&sk->sk_sndbuf, from, to));
 }
 
 /**
@@ -183,7 +184,7 @@ void tapxfer_queue_unbatch(struct tapxfer_queue *q)
  */
 void tapxfer_queue_close(struct tapxfer_queue *q)
 {
-	int sndbuf = xchg(&q->q_sk->sk_sndbuf, 0);
+	int sndbuf = data_race(xchg(&q->q_sk->sk_sndbuf, 0));
 
 	/* It is closed already but for a limit that was set anew. */
 	if (sndbuf && (sndbuf != SNDBUF_NO_BATCH || !q->q_unbatched))
