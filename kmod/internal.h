@@ -45,12 +45,12 @@
 
 /**
  * tapxfer_write_racy - WRITE_ONCE() to what the kernel reads without READ_ONCE()
- * @x: a pointer of a file's or a socket's
+ * @x: operations of a file's or a socket's: a table, or one of them
  * @val: what it shall be
  *
- * The driver and the VFS load it once for a call, and get the one or the other:
- * both will do. The module cannot mark their reads; this tells KCSAN to ask for
- * nothing of the kind.
+ * The driver and the VFS load it plainly, some twice in a call. The old one or the
+ * new one will do each time: what the one table has, the other has too. The module
+ * cannot mark their reads; this tells KCSAN to ask for nothing of the kind.
  */
 #define tapxfer_write_racy(x, val)	\
 do {					\
