@@ -147,11 +147,11 @@ void tapxfer_queue_sample(struct tapxfer_queue *q)
 
 /*
  * Change a limit, if it is @from still; returns what it was. A function, since
- * arm64's cmpxchg() has sparse cast constants to all sizes. The driver reads the
- * limit plainly, hence data_race(): it gets the old one or the new one.
+ * arm64's cmpxchg() has sparse cast constants to all sizes.
  */
 static int sndbuf_change(struct sock *sk, int from, int to)
 {
+	/* The driver reads it plainly: it gets the old limit or the new one. */
 	return data_race(cmpxchg(&sk->sk_sndbuf, from, to));
 }
 
@@ -184,6 +184,7 @@ void tapxfer_queue_unbatch(struct tapxfer_queue *q)
  */
 void tapxfer_queue_close(struct tapxfer_queue *q)
 {
+	/* As in sndbuf_change(). */
 	int sndbuf = data_race(xchg(&q->q_sk->sk_sndbuf, 0));
 
 	/* It is closed already but for a limit that was set anew. */
