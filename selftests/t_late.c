@@ -25,7 +25,7 @@ FIXTURE(late) {
 	struct waiter holder;
 	struct stall old_stall;
 	struct waiter old;	/* a call that came before the handover */
-	struct waiter ready;
+	struct waiter late;	/* a command that waits for the lock */
 	struct xfer x;
 	struct xfer other_x;
 	struct sender s;
@@ -96,6 +96,19 @@ static int hdr_of(const struct tap *tap)
 	ASSERT_TRUE(waiter_wait(&self->holder, SOON_MS)); \
 } while (0)
 
+/* A command waits for it. */
+#define COME_LATE(command) do { \
+	KEEP_LOCK(); \
+	self->other_x.id = self->x.id; \
+	self->other_x.token = self->x.token; \
+	self->late.op = WAITER_CALL; \
+	self->late.fn = command; \
+	self->late.arg = &self->other_x; \
+	ASSERT_EQ(0, waiter_go(&self->late)); \
+	ASSERT_TRUE(wait_until(process_state(self->late.tid) == 'D', \
+			       SOON_MS)); \
+} while (0)
+
 /* Claimed, something is recorded, and ready waits. */
 #define LATE_READY() do { \
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0, \
@@ -104,20 +117,12 @@ static int hdr_of(const struct tap *tap)
 	ASSERT_EQ(0, TARGET(agent_claim, 0, 0)); \
 	ASSERT_EQ(0, TARGET(detach_last, 0, 0)); \
 	ASSERT_EQ(0, TARGET(agent_set_int, TUNSETVNETHDRSZ, 20)); \
-	KEEP_LOCK(); \
-	self->other_x.id = self->x.id; \
-	self->other_x.token = self->x.token; \
-	self->ready.op = WAITER_CALL; \
-	self->ready.fn = do_ready; \
-	self->ready.arg = &self->other_x; \
-	ASSERT_EQ(0, waiter_go(&self->ready)); \
-	ASSERT_TRUE(wait_until(process_state(self->ready.tid) == 'D', \
-			       SOON_MS)); \
+	COME_LATE(do_ready); \
 } while (0)
 
 #define LET_IT_GO_ON() do { \
 	LET_GO_OF_LOCK(); \
-	ASSERT_TRUE(waiter_wait(&self->ready, SOON_MS)); \
+	ASSERT_TRUE(waiter_wait(&self->late, SOON_MS)); \
 } while (0)
 
 /* The source runs: whoever comes now must leave its device alone. */
@@ -128,7 +133,7 @@ TEST_F(late, changes_nothing_after_an_abort)
 	LATE_READY();
 	ASSERT_EQ(0, xfer_abort(&self->x));
 	LET_IT_GO_ON();
-	EXPECT_EQ(-ECANCELED, self->ready.ret);
+	EXPECT_EQ(-ECANCELED, self->late.ret);
 	EXPECT_EQ(old, hdr_of(&self->tap));
 	/* a queue that is attached cannot be attached */
 	EXPECT_EQ(-EINVAL, tap_detach(self->tap.fds[QUEUES - 1], false));
@@ -145,7 +150,7 @@ TEST_F(late, changes_nothing_when_the_claimant_is_gone)
 	ASSERT_TRUE(wait_until(xfer_state(&self->x) == TAPXFER_STATE_FROZEN,
 			       SOON_MS));
 	LET_IT_GO_ON();
-	EXPECT_EQ(-ECANCELED, self->ready.ret);
+	EXPECT_EQ(-ECANCELED, self->late.ret);
 	EXPECT_EQ(TAPXFER_STATE_FROZEN, xfer_state(&self->x));
 	EXPECT_EQ(old, hdr_of(&self->tap));
 	ASSERT_EQ(0, xfer_abort(&self->x));
@@ -158,7 +163,7 @@ TEST_F(late, does_its_work)
 {
 	LATE_READY();
 	LET_IT_GO_ON();
-	EXPECT_EQ(0, self->ready.ret);
+	EXPECT_EQ(0, self->late.ret);
 	EXPECT_EQ(TAPXFER_STATE_READY, xfer_state(&self->x));
 	ASSERT_EQ(0, xfer_thaw(&self->x));
 	EXPECT_EQ(20, hdr_of(&self->tap));
@@ -185,19 +190,11 @@ TEST_F(late, claim_gets_nothing_after_an_abort)
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_FROZEN, 0,
 				0));
 	ASSERT_EQ(0, sender_send(&self->s, HELD));
-	KEEP_LOCK();
-	self->other_x.id = self->x.id;
-	self->other_x.token = self->x.token;
-	self->ready.op = WAITER_CALL;
-	self->ready.fn = do_claim;
-	self->ready.arg = &self->other_x;
-	ASSERT_EQ(0, waiter_go(&self->ready));
-	ASSERT_TRUE(wait_until(process_state(self->ready.tid) == 'D',
-			       SOON_MS));
+	COME_LATE(do_claim);
 	EXPECT_EQ(fds + QUEUES, count_fds());
 	ASSERT_EQ(0, xfer_abort(&self->x));
 	LET_IT_GO_ON();
-	EXPECT_EQ(-ECANCELED, self->ready.ret);
+	EXPECT_EQ(-ECANCELED, self->late.ret);
 	EXPECT_STREQ("the handover ended meanwhile: abort, deadline, or device deleted",
 		     xfer_why(&self->other_x));
 	EXPECT_EQ(fds, count_fds());
@@ -227,19 +224,11 @@ static long do_freeze(void *arg)
 	ASSERT_TRUE(stall_wait(&self->old_stall, SOON_MS)); \
 	ASSERT_EQ(0, xfer_begin(&self->x, &self->tap, TAPXFER_STATE_HOLDING, 0, \
 				0)); \
-	KEEP_LOCK(); \
-	self->other_x.id = self->x.id; \
-	self->other_x.token = self->x.token; \
-	self->ready.op = WAITER_CALL; \
-	self->ready.fn = do_freeze; \
-	self->ready.arg = &self->other_x; \
-	ASSERT_EQ(0, waiter_go(&self->ready)); \
-	ASSERT_TRUE(wait_until(process_state(self->ready.tid) == 'D', \
-			       SOON_MS)); \
+	COME_LATE(do_freeze); \
 	ASSERT_EQ(0, stall_release(&self->old_stall, &ifr_, sizeof(ifr_))); \
 	ASSERT_TRUE(wait_until(process_state(self->old.tid) == 'D', SOON_MS)); \
 	LET_GO_OF_LOCK(); \
-	ASSERT_TRUE(waiter_wait(&self->ready, SOON_MS)); \
+	ASSERT_TRUE(waiter_wait(&self->late, SOON_MS)); \
 	ASSERT_TRUE(waiter_wait(&self->old, SOON_MS)); \
 	ASSERT_EQ(0, self->old.ret); \
 } while (0)
@@ -260,13 +249,13 @@ TEST_F(late, is_not_exported_as_attached)
 		}
 		ASSERT_EQ(0, i % 2 ? tap_detach(self->tap.fds[0], true) : 0);
 		FREEZE_AND_DETACH();
-		if (self->ready.ret == -EAGAIN) {
+		if (self->late.ret == -EAGAIN) {
 			EXPECT_STREQ("a queue was attached or detached meanwhile, freeze again",
 				     xfer_why(&self->other_x));
 			EXPECT_EQ(TAPXFER_STATE_HOLDING, xfer_state(&self->x));
 			ASSERT_EQ(0, xfer_freeze(&self->x));
 		} else {
-			ASSERT_EQ(0, self->ready.ret);
+			ASSERT_EQ(0, self->late.ret);
 		}
 		ASSERT_EQ(1, tap_is_detached(fd));
 		ASSERT_EQ(0, xfer_get(&self->x));
