@@ -197,9 +197,12 @@ fresh "$good"
 { race; race; } >>"$work/console"
 judged "races of the kernel's own" 4 0 "kernel: 2 races in which the module"
 rm "$work/totals"
-{ race ' a+0x1/0x2 [tun]' "$ours"; race ' a+0x1/0x2' ' c+0x1/0x2' "$ours"; } >>"$work/console"
-judged "a driver's, or far below the module" 4 0 "kernel: 4 races in which the module"
-for frames in "$ours" " a+0x1/0x2
+far=' a+0x1/0x2
+[ 1.0] b+0x1/0x2
+[ 1.0] c+0x1/0x2'
+{ race "$far" ' d+0x1/0x2' "$ours"; race; } >>"$work/console"
+judged "one far below the module" 4 0 "kernel: 4 races in which the module"
+for frames in "$ours" "$far
 [ 1.0]$ours"; do
 	fresh "$good"
 	{ race "$frames"; race; } >>"$work/console"
